@@ -1,0 +1,75 @@
+# Every chore of the project; `make` alone lists them.
+
+PORT ?= 8000
+REFRACT_DATA ?= var
+export REFRACT_DATA
+
+# The first Python that is new enough and can make a virtual environment.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+MANAGE := $(BIN)/python manage.py
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# With the tests' settings, so that checking the code touches nobody's data.
+TEST_MANAGE := DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE)
+
+.NOTPARALLEL:
+.PHONY: help demo test test-fast lint format lock clean needs
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+demo: .venv/.runs ## start a study with demo models on 127.0.0.1:PORT, data in REFRACT_DATA
+	@$(MANAGE) migrate --verbosity 0
+	@$(MANAGE) collectstatic --noinput --verbosity 0
+	@$(MANAGE) demo --base-url http://127.0.0.1:$(PORT)
+	@exec $(BIN)/python -m uvicorn --app-dir platform --host 127.0.0.1 --port $(PORT) \
+		--lifespan on --ws websockets-sansio --log-level warning config.asgi:application
+
+test: needs lint ## lint, type-check and run every test, embedded and on the full stack
+	$(BIN)/python -m pytest
+	REFRACT_TEST_STACK=full $(BIN)/python -m pytest -m "not browser and not servers"
+
+test-fast: .venv/.tests ## run the tests that need no server and no browser
+	$(BIN)/python -m pytest -m "not browser and not servers"
+
+lint: .venv/.tests ## what `make test` checks before it runs the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	PYTHONPATH=platform $(BIN)/lint-imports
+	$(TEST_MANAGE) makemigrations --check --dry-run
+
+format: .venv/.tests ## format the code, mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Run it on the oldest Python we support (3.11.2, Debian 12's): a newer one may pick releases
+# that the oldest can't install.
+lock: $(BIN)/pip ## pin the newest versions that pyproject.toml allows
+	$(PIP) install "pip-tools>=7.5"
+	$(BIN)/pip-compile --upgrade --output-file requirements.txt pyproject.toml
+	$(BIN)/pip-compile --upgrade --extra test --constraint requirements.txt \
+		--output-file requirements-dev.txt pyproject.toml
+
+clean: ## remove the environment and the caches, never data
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+needs:
+	@$(or $(PYTHON),python3) -m tests.needs
+
+$(BIN)/pip:
+	@test -n "$(PYTHON)" || { echo "Refract needs Python 3.11 or newer with its venv module." \
+		"On Debian 12: apt-get install python3-venv. To name one: make PYTHON=/path/to/python3" \
+		>&2; exit 1; }
+	@echo "Installing the locked packages: a minute or two, the first time."
+	@$(PYTHON) -m venv .venv
+
+.venv/.runs: requirements.txt | $(BIN)/pip
+	@$(PIP) install -r requirements.txt
+	@touch $@
+
+.venv/.tests: requirements-dev.txt .venv/.runs
+	@$(PIP) install -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,195 @@
+"""All of Refract's settings, and the only module that reads the environment.
+
+Nothing needs to be set: by default Refract runs embedded (SQLite, in-memory channels).
+DATABASE_URL and REDIS_URL turn the same code into the full stack.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.core.management.utils import get_random_secret_key
+from django.urls import reverse_lazy
+
+from config.desk import UNFOLD as UNFOLD
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+
+def env(name: str, default: str = "") -> str:
+    """A setting from the environment, or from the file that NAME_FILE points to."""
+    file = os.environ.get(f"{name}_FILE")
+    return Path(file).read_text().strip() if file else os.environ.get(name, default)
+
+
+def env_list(name: str, default: str) -> list[str]:
+    return [part.strip() for part in env(name, default).split(",") if part.strip()]
+
+
+DATA_DIR = Path(env("REFRACT_DATA", str(BASE_DIR / "var"))).resolve()
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+
+def kept_secret_key() -> str:
+    """The key of this data folder, made once, so that cookies and links survive a restart."""
+    file = DATA_DIR / "secret_key"
+    try:
+        with file.open("x") as new:
+            file.chmod(0o600)
+            new.write(get_random_secret_key())
+    except FileExistsError:
+        pass
+    return file.read_text()
+
+
+DATABASE_URL = env("DATABASE_URL")
+REDIS_URL = env("REDIS_URL")
+EMBEDDED = not DATABASE_URL
+"""One process on SQLite: whatever was running when it stopped is nobody else's."""
+
+DEBUG = env("REFRACT_DEBUG") == "1"
+SECRET_KEY = env("REFRACT_SECRET_KEY") or kept_secret_key()
+ALLOWED_HOSTS = env_list("REFRACT_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env_list("REFRACT_ORIGINS", "")
+HTTPS = bool(CSRF_TRUSTED_ORIGINS) and all(o.startswith("https") for o in CSRF_TRUSTED_ORIGINS)
+
+MODEL_KEYS = {
+    name.removeprefix("REFRACT_KEY_"): key
+    for name, key in os.environ.items()
+    if name.startswith("REFRACT_KEY_")
+}
+"""API keys by name. An endpoint stores the name; the key is never in the database."""
+
+DEMO_LATENCY_SCALE = float(env("REFRACT_DEMO_LATENCY", "1"))
+"""How long the demo models take, as a share of their own pace; 0 answers at once."""
+
+# litellm reads this while it is imported; without it a start behind a firewall can hang.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+# … and outside production it reads a .env, whose OPENAI_BASE_URL would redirect endpoints.
+os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "servestatic",
+    "channels",
+    "django_htmx",
+    "surveys",
+    "collection",
+]
+
+MIDDLEWARE = [
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "config.errors.DomainErrorMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "config.journey.progress",
+            ],
+        },
+    },
+]
+
+SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": DATA_DIR / "refract.sqlite3",
+    "OPTIONS": {
+        # Take the write lock when a transaction begins: a later upgrade fails at once instead
+        # of waiting, and two requests would answer "database is locked".
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    },
+}
+POSTGRES_CONNECTIONS = int(env("REFRACT_POSTGRES_CONNECTIONS", "16"))
+"""Per process. Postgres allows 100 in all unless told otherwise."""
+
+
+def postgres(url: str) -> dict[str, Any]:
+    """Postgres with a pool.
+
+    Under ASGI each request has a thread of its own: with CONN_MAX_AGE every one of them would
+    leave a connection behind, until Postgres takes no more.
+    """
+    database: dict[str, Any] = {**dj_database_url.parse(url, conn_health_checks=True)}
+    pool = {"min_size": 1, "max_size": POSTGRES_CONNECTIONS, "timeout": 20}
+    return database | {"OPTIONS": {**database.get("OPTIONS", {}), "pool": pool}}
+
+
+DATABASES = {"default": postgres(DATABASE_URL) if DATABASE_URL else SQLITE}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        # redis-py's own 5 s socket timeout equals the layer's blocking read: idle sockets drop.
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}]},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)  # empty until collectstatic
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "servestatic.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+LOCALE_PATHS = [BASE_DIR / "templates" / "locale"]
+
+LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
+# A prompt may have 4,000 characters and a survey page a few long texts; nothing is uploaded.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {"refract": {"level": "INFO"}},
+}
