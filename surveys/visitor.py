@@ -1,0 +1,106 @@
+"""Who is at the browser: a signed cookie per study, and the views it opens.
+
+The cookie says how the person came. A recruiter's id is no secret, so it resumes the current
+step only; looking back at earlier answers needs the browser that gave consent or the personal link.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec
+
+from django.conf import settings
+from django.core.signing import BadSignature, Signer
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.cache import never_cache
+
+from surveys.models import Participant, Study
+
+P = ParamSpec("P")
+MAX_AGE = 180 * 24 * 3600
+
+
+class Visit(NamedTuple):
+    key: str
+    is_trusted: bool
+
+
+class VisitorRequest(HttpRequest):
+    """A request whose participant is known."""
+
+    participant: Participant
+    visit: Visit
+
+
+def cookie_name(slug: str) -> str:
+    return f"refract_{slug}"
+
+
+def signer(slug: str) -> Signer:
+    """Bound to the study, so that a cookie opens no other."""
+    return Signer(salt=cookie_name(slug))
+
+
+def read_cookie(slug: str, cookies: dict[str, str]) -> Visit | None:
+    raw = cookies.get(cookie_name(slug))
+    if raw is None:
+        return None
+    try:
+        key, _colon, level = signer(slug).unsign(raw).partition(":")
+    except BadSignature:
+        return None
+    return Visit(key, level == "trusted")
+
+
+def remember(response: HttpResponse, participant: Participant, is_trusted: bool) -> None:
+    slug = participant.study.slug
+    level = "trusted" if is_trusted else "resume"
+    response.set_cookie(
+        cookie_name(slug),
+        signer(slug).sign(f"{participant.key}:{level}"),
+        max_age=MAX_AGE,
+        path=f"/s/{slug}/",
+        httponly=True,
+        samesite="Lax",
+        secure=settings.SESSION_COOKIE_SECURE,
+    )
+
+
+def forget(response: HttpResponse, study: Study) -> None:
+    response.delete_cookie(cookie_name(study.slug), path=f"/s/{study.slug}/", samesite="Lax")
+
+
+def find(study_slug: str, visit: Visit | None) -> Participant | None:
+    if visit is None:
+        return None
+    return (
+        Participant.objects.select_related("study", "instrument", "consent")
+        .filter(study__slug=study_slug, key=visit.key)
+        .first()
+    )
+
+
+View = Callable[Concatenate[VisitorRequest, P], HttpResponse]
+
+
+def participant_view(view: View[P]) -> Callable[Concatenate[HttpRequest, str, P], HttpResponse]:
+    """A view of /s/<slug>/…: it gets the participant, or sends strangers to the front door."""
+
+    @never_cache  # back must ask the server where the person stands
+    @wraps(view)
+    def wrapper(
+        request: VisitorRequest, slug: str, *args: P.args, **kwargs: P.kwargs
+    ) -> HttpResponse:
+        visit = read_cookie(slug, request.COOKIES)
+        participant = find(slug, visit)
+        if participant is None or visit is None:
+            return redirect("arrive", get_object_or_404(Study, slug=slug).slug)
+        request.participant, request.visit = participant, visit
+        return view(request, *args, **kwargs)
+
+    result: Any = wrapper
+    return result  # type: ignore[no-any-return]
+
+
+def has_consented(participant: Participant) -> bool:
+    return hasattr(participant, "consent")
