@@ -1,0 +1,268 @@
+"""A local OpenAI-compatible server that behaves as the model's name says.
+
+In a test: `with ModelServer() as server:`, with endpoints such as `openai/hang` at `server.url`.
+By hand: `python -m tests.model_server --port 8100`.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+CHAT = "/v1/chat/completions"
+DRIP_EVERY_S = 0.2
+POLL_S = 0.05
+
+TEXTS: dict[str, tuple[str | None, str]] = {
+    "null-content": (None, "stop"),
+    "empty": ("", "stop"),
+    "whitespace": (" \n\t ", "stop"),
+    "zero-width": ("\u200b\u2060", "stop"),
+    "padded": ("\n\n  A reply with room around it.\n", "stop"),
+    "length": ("This reply stops in the middle of a", "length"),
+    "length-empty": ("", "length"),
+    "filtered": ("This much was let through.", "content_filter"),
+    "filtered-empty": ("", "content_filter"),
+    "nul": ("before\0after", "stop"),
+    "surrogate": ("before\ud800after", "stop"),
+    "huge": ("word " * 400_000, "stop"),
+}
+"""Behaviours that are nothing but a text (None is JSON's null) and a finish_reason."""
+
+
+@dataclass(frozen=True)
+class Request:
+    body: dict[str, Any]
+    authorization: str
+
+    @property
+    def model(self) -> str:
+        return str(self.body["model"])
+
+
+Answer = tuple[int, dict[str, Any] | str]
+"""Status, and a body: JSON, or text that only claims to be."""
+
+
+class ModelServer:
+    """The server, on a thread and a loopback port of its own, while the `with` block lasts.
+
+    Behaviours: those of TEXTS; `ok`; `echo` (the last user message); `delay-1.5` (seconds);
+    `together-3` (answers once so many have asked for it); `hang`; `drip`; `close`; `http-500`
+    (any status); `refused` (by a content policy); `tool-calls`; `bad-json`; `no-choices`;
+    `no-usage`; `flaky-then-ok` (fails once). Another name is a 404, as with a real provider.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.behaviours: dict[str, str] = {}
+        """model → behaviour, where a test wants another than the name says."""
+        self.requests: list[dict[str, Any]] = []
+        """Bodies, in the order received."""
+        self.authorizations: list[str] = []
+        """The Authorization header of each."""
+        self.cut: Counter[str] = Counter()
+        """model → how often the client hung up before the answer was complete."""
+        self._failures: Counter[str] = Counter({"flaky-then-ok": 1})
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=1000)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+
+    def count(self, model: str) -> int:
+        """How many requests have named this model."""
+        return sum(body["model"] == model for body in self.requests)
+
+    def fail_next(self, model: str, times: int) -> None:
+        """Answer the model's next requests with status 500, then behave again."""
+        self._failures[model] = times
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._connected, sock=self._socket)
+        await self._stopped.wait()
+        server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._connections.add(task)
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client hung up, or the server stops: both are how a connection ends
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request and its answer; False if the connection is to be closed."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        path = head.split()[1]
+        lines = [line.partition(":") for line in head.split("\r\n")[1:]]
+        headers = {name.strip().lower(): value.strip() for name, _, value in lines}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        if path != CHAT:
+            await send(writer, error(404, f"nothing at {path}"))
+            return True
+        request = Request(json.loads(body), headers.get("authorization", ""))
+        self.requests.append(request.body)
+        self.authorizations.append(request.authorization)
+        try:
+            return await self._behave(request, reader, writer)
+        except ConnectionError:
+            self.cut[request.model] += 1
+            raise
+
+    async def _behave(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        behaviour = self._behaviour_of(request.model)
+        name, _, number = behaviour.partition("-")
+        match name:
+            case "close":
+                return False
+            case "hang":
+                await reader.read()
+                raise ConnectionResetError
+            case "drip":
+                await drip(writer)
+            case "delay":
+                await asyncio.sleep(float(number))
+            case "together":
+                while self.count(request.model) < int(number):
+                    await asyncio.sleep(POLL_S)
+        await send(writer, answer(behaviour, request, len(self.requests)))
+        return True
+
+    def _behaviour_of(self, model: str) -> str:
+        if self._failures[model] > 0:
+            self._failures[model] -= 1
+            return "http-500"
+        return self.behaviours.get(model, model)
+
+
+def answer(behaviour: str, request: Request, number: int) -> Answer:
+    """What the number-th request of all gets."""
+    if behaviour in TEXTS:
+        text, reason = TEXTS[behaviour]
+        return 200, completion(request, {"content": text}, reason)
+    if behaviour.startswith("http-"):
+        # As some providers do, the refusal repeats the key.
+        status = int(behaviour.removeprefix("http-"))
+        return error(status, f"{HTTPStatus(status).phrase}: {request.authorization}")
+    match behaviour.partition("-")[0]:
+        case "ok" | "flaky" | "delay" | "together":
+            text = f"This is reply number {number}."
+            return 200, completion(request, {"content": text}, "stop")
+        case "echo":
+            text = request.body["messages"][-1]["content"]
+            return 200, completion(request, {"content": text}, "stop")
+    return odd_answer(behaviour, request)
+
+
+def odd_answer(behaviour: str, request: Request) -> Answer:
+    whole = completion(request, {"content": "Hello."}, "stop")
+    match behaviour:
+        case "bad-json":
+            return 200, json.dumps(whole)[:60]
+        case "no-choices":
+            return 200, whole | {"choices": []}
+        case "no-usage":
+            return 200, whole | {"usage": None}
+        case "tool-calls":
+            look = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+            message = {"content": None, "tool_calls": [look]}
+            return 200, completion(request, message, "tool_calls")
+        case "refused":
+            said = "Your request was rejected as a result of our safety system."
+            return error(400, said, "invalid_request_error", "content_policy_violation")
+    return error(404, f"there is no model {behaviour}")
+
+
+def completion(request: Request, message: dict[str, Any], reason: str) -> dict[str, Any]:
+    """A chat completion. A token is a word here."""
+    asked = sum(len(sent["content"].split()) for sent in request.body["messages"])
+    said = len((message["content"] or "").split())
+    message = {"role": "assistant", **message}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": request.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+        "usage": {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said},
+    }
+
+
+def error(status: int, message: str, kind: str = "test", code: str = "") -> Answer:
+    return status, {"error": {"message": message, "type": kind, "code": code or str(status)}}
+
+
+async def send(writer: asyncio.StreamWriter, answer: Answer) -> None:
+    status, body = answer
+    payload = (body if isinstance(body, str) else json.dumps(body)).encode()
+    writer.write(head(status, len(payload)) + payload)
+    await writer.drain()
+
+
+def head(status: int, length: int) -> bytes:
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "Content-Type: application/json",
+        f"Content-Length: {length}",
+    ]
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        lines.append("Retry-After: 1")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    """The head at once, then a byte at a time until the client hangs up."""
+    writer.write(head(200, 1_000_000))
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(DRIP_EVERY_S)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8100)
+    with ModelServer(parser.parse_args().port) as server, contextlib.suppress(KeyboardInterrupt):
+        sys.stdout.write(f"models at {server.url}\n")
+        sys.stdout.flush()
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
