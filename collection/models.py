@@ -1,0 +1,332 @@
+"""What participants did with the models: conversations, replies, scores and feedback.
+
+Field names are the codebook's wherever it has one. What failed is kept too: a ModelCall row
+names how every attempt to reach a model ended.
+"""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from surveys.draws import new_seed
+from surveys.models import Participant, Study
+
+
+class ModelEndpoint(models.Model):
+    """One model as it is called: where, with which parameters and which system header.
+
+    `long_name` is the released model_name; the fields of models.jsonl follow it.
+    """
+
+    class ProviderType(models.TextChoices):
+        # "Commerical" is how PRISM's files spell it, and analysts' code expects it (D26).
+        COMMERCIAL = "Commerical", _("Commercial")
+        OPEN = "Open Access", _("Open access")
+
+    class ModelType(models.TextChoices):
+        CHAT = "Chat", _("Chat")
+        INSTRUCT = "Instruct", _("Instruct")
+
+    long_name = models.CharField(max_length=100, unique=True)
+    short_name = models.CharField(max_length=100)
+    longcode = models.CharField(max_length=10)
+    model_family = models.CharField(max_length=50)
+    model_provider = models.CharField(max_length=50, help_text=_("As in models.jsonl: OpenAI."))
+    provider_code = models.CharField(
+        max_length=50, help_text=_("As in utterances.jsonl: openai, huggingface_api.")
+    )
+    model_provider_type = models.CharField(max_length=20, choices=ProviderType.choices)
+    model_type = models.CharField(max_length=10, choices=ModelType.choices)
+    link = models.CharField(max_length=300, blank=True)
+    header = models.TextField(help_text=_("The system message of every turn."))
+    default_params = models.JSONField(default=dict, blank=True)
+    parameters = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text=_('Sent with every call: {"temperature": 1.0, "max_tokens": 256}.'),
+    )
+
+    litellm_model = models.CharField(max_length=200, help_text=_("For example openai/gpt-4o."))
+    api_base = models.URLField(blank=True)
+    key_name = models.CharField(
+        max_length=50, blank=True, help_text=_("NAME of a key set as REFRACT_KEY_NAME.")
+    )
+    is_active = models.BooleanField(default=True, help_text=_("May be drawn."))
+    is_demo = models.BooleanField(default=False, editable=False)
+    studies = models.ManyToManyField(Study, related_name="endpoints", blank=True)
+
+    class Meta:
+        ordering = ["long_name"]
+
+    def __str__(self) -> str:
+        return self.long_name
+
+
+class Conversation(models.Model):
+    """One conversation of a participant, from the type chosen to the feedback sent."""
+
+    class State(models.TextChoices):
+        OPEN = "open", _("talking")
+        FINISHED = "finished", _("awaiting feedback")
+        COMPLETE = "complete", _("complete")
+        TECHNICAL = "technical", _("closed: the models did not answer")
+
+    participant = models.ForeignKey(
+        Participant, on_delete=models.CASCADE, related_name="conversations"
+    )
+    number = models.PositiveSmallIntegerField(help_text=_("1 for the participant's first."))
+    conversation_type = models.CharField(max_length=50)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    seed = models.BigIntegerField(default=new_seed, editable=False)
+    endpoint = models.ForeignKey(
+        ModelEndpoint, null=True, blank=True, on_delete=models.PROTECT, verbose_name=_("locked in")
+    )
+    started_at = models.DateTimeField(help_text=_("The type was chosen."))
+    finished_at = models.DateTimeField(null=True, blank=True, help_text=_("Finish was pressed."))
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["participant", "number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["participant", "number"], name="one_conversation_per_number"
+            ),
+            models.UniqueConstraint(
+                fields=["participant"],
+                condition=Q(state__in=["open", "finished"]),
+                name="one_conversation_under_way",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"conversation {self.number} of {self.participant}"
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.state in (self.State.OPEN, self.State.FINISHED)
+
+
+class Interaction(models.Model):
+    """One exchange: a prompt and the replies to it. `turn` counts from 0."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("models are asked")
+        FAILED = "failed", _("too few replies")
+        SETTLED = "settled", _("replies await rating")
+        RATED = "rated", _("rated")
+
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="interactions"
+    )
+    turn = models.PositiveSmallIntegerField()
+    user_prompt = models.TextField()
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    created_at = models.DateTimeField(auto_now_add=True)
+    rated_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["conversation", "turn"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation", "turn"], name="one_interaction_per_turn"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"turn {self.turn} of {self.conversation}"
+
+    @property
+    def is_opening(self) -> bool:
+        return self.turn == 0
+
+
+class Attempt(models.Model):
+    """One try at getting replies to a prompt: which models were eligible, which were drawn.
+
+    The lease says until when the process that makes the calls owns them; after that, another
+    process may take over and call the slots that have no outcome.
+    """
+
+    interaction = models.ForeignKey(Interaction, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    eligible = models.JSONField(help_text=_("Ids of the endpoints that could be drawn."))
+    drawn = models.JSONField(help_text=_("Ids of the endpoints drawn, in draw order."))
+    probability = models.FloatField(help_text=_("That any one eligible endpoint is drawn."))
+    started_at = models.DateTimeField()
+    deadline = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["interaction", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["interaction", "number"], name="one_attempt_per_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} at {self.interaction}"
+
+
+class ModelCall(models.Model):
+    """One call of a model, whatever became of it."""
+
+    class Outcome(models.TextChoices):
+        PENDING = "pending", _("pending")
+        OK = "ok", _("ok")
+        TRUNCATED = "truncated", _("cut by max_tokens")
+        FILTERED = "filtered", _("filtered by the provider")
+        TIMEOUT = "timeout", _("over the time limit")
+        ERROR = "error", _("error")
+        EMPTY = "empty", _("empty reply")
+        CANCELLED = "cancelled", _("cancelled")
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="calls")
+    slot = models.PositiveSmallIntegerField(help_text=_("Place in draw order."))
+    try_number = models.PositiveSmallIntegerField(default=0)
+    endpoint = models.ForeignKey(ModelEndpoint, on_delete=models.PROTECT, related_name="calls")
+    messages = models.JSONField(help_text=_("Exactly as sent."))
+    parameters = models.JSONField(help_text=_("Exactly as sent."))
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.PENDING)
+    text = models.TextField(blank=True)
+    was_repaired = models.BooleanField(default=False)
+    """Characters that cannot be stored (NUL, lone surrogates) became U+FFFD."""
+    error_class = models.CharField(max_length=100, blank=True)
+    error_message = models.TextField(blank=True)
+    finish_reason = models.CharField(max_length=50, blank=True)
+    latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
+    completion_tokens = models.PositiveIntegerField(null=True, blank=True)
+    cost_usd = models.DecimalField(max_digits=12, decimal_places=8, null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["attempt", "slot", "try_number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["attempt", "slot", "try_number"], name="one_call_per_slot_and_try"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"slot {self.slot} of {self.attempt}: {self.outcome}"
+
+    @property
+    def is_shown(self) -> bool:
+        return self.outcome in SHOWN or (self.outcome == self.Outcome.FILTERED and bool(self.text))
+
+
+SHOWN = (ModelCall.Outcome.OK, ModelCall.Outcome.TRUNCATED)
+"""Outcomes that always give a reply; `filtered` does if it has text."""
+
+
+class SliderRecord(models.Model):
+    """What is recorded of one measuring line."""
+
+    was_touched = models.BooleanField(default=False)
+    first_value = models.PositiveSmallIntegerField(null=True, blank=True)
+    first_by = models.CharField(max_length=10, blank=True)
+    """pointer, keyboard, or empty where no script ran."""
+    moves = models.PositiveIntegerField(default=0)
+    ms_to_first_touch = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Utterance(SliderRecord):
+    """A reply that was shown: one row of utterances.jsonl."""
+
+    interaction = models.ForeignKey(
+        Interaction, on_delete=models.CASCADE, related_name="utterances"
+    )
+    call = models.OneToOneField(ModelCall, on_delete=models.CASCADE)
+    endpoint = models.ForeignKey(ModelEndpoint, on_delete=models.PROTECT, related_name="utterances")
+    within_turn_id = models.PositiveSmallIntegerField(help_text=_("Draw order, not position."))
+    position = models.PositiveSmallIntegerField(help_text=_("Place on the screen, 0 is Reply A."))
+    model_response = models.TextField()
+    score = models.PositiveSmallIntegerField(null=True, blank=True)
+    if_chosen = models.BooleanField(default=False)
+    was_tied = models.BooleanField(default=False, help_text=_("Shared the highest score."))
+    hidden_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("Reported, and hidden at the participant's wish.")
+    )
+
+    class Meta:
+        ordering = ["interaction", "within_turn_id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["interaction", "within_turn_id"], name="one_utterance_per_within_turn_id"
+            ),
+            models.UniqueConstraint(
+                fields=["interaction", "position"], name="one_utterance_per_position"
+            ),
+            models.UniqueConstraint(
+                fields=["interaction"], condition=Q(if_chosen=True), name="one_chosen_per_turn"
+            ),
+            models.CheckConstraint(
+                condition=Q(score__isnull=True) | Q(score__range=(1, 100)), name="score_1_to_100"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"reply {self.within_turn_id} in {self.interaction}"
+
+    @property
+    def letter(self) -> str:
+        return chr(ord("A") + self.position)
+
+
+class AttributeRating(SliderRecord):
+    """How the opening's chosen reply did on one attribute, or why it was chosen."""
+
+    class Kind(models.TextChoices):
+        PERFORMANCE = "performance", _("performance")
+        CHOICE = "choice", _("choice")
+
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="attributes"
+    )
+    kind = models.CharField(max_length=11, choices=Kind.choices)
+    attribute = models.CharField(max_length=20)
+    position = models.PositiveSmallIntegerField()
+    value = models.PositiveSmallIntegerField(null=True, blank=True, help_text=_("Empty: N/A."))
+
+    class Meta:
+        ordering = ["conversation", "kind", "position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation", "kind", "attribute"], name="one_rating_per_attribute"
+            ),
+            models.CheckConstraint(
+                condition=Q(value__isnull=True) | Q(value__range=(1, 100)), name="value_1_to_100"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.attribute} of {self.conversation}"
+
+
+class Feedback(models.Model):
+    """The open feedback on a whole conversation."""
+
+    conversation = models.OneToOneField(Conversation, on_delete=models.CASCADE)
+    open_feedback = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "feedback"
+
+    def __str__(self) -> str:
+        return f"feedback on {self.conversation}"
+
+
+class ReplyReport(models.Model):
+    """A participant reported a reply."""
+
+    utterance = models.OneToOneField(Utterance, on_delete=models.CASCADE, related_name="report")
+    reason = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"report of {self.utterance}"

@@ -1,0 +1,347 @@
+"""The doors of the conversation stage: instructions, the hub, and one page per conversation."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import Http404, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from collection import conversations, generation, ratings
+from collection.models import Conversation, Interaction, Utterance
+from surveys import drafts
+from surveys.errors import DomainError, FieldErrors
+from surveys.models import Participant
+from surveys.sliders import Line, filled
+from surveys.views import study_context
+from surveys.visitor import VisitorRequest, participant_view
+
+Context = dict[str, Any]
+State = Interaction.State
+
+
+def is_talking(participant: Participant) -> bool:
+    """Whether the conversation stage is this person's stage."""
+    return (
+        participant.survey_finished_at is not None
+        and participant.stopped_at is None
+        and participant.completed_at is None
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@participant_view
+def instructions(request: VisitorRequest) -> HttpResponse:
+    participant = request.participant
+    slug = participant.study.slug
+    if not is_talking(participant):
+        return redirect("next", slug)
+    if request.method == "POST":
+        if participant.instructed_at is None:
+            participant.instructed_at = timezone.now()
+            participant.save(update_fields=["instructed_at"])
+        return redirect("next", slug)
+    context = study_context(participant) | {
+        "protocol": participant.protocol,
+        "texts": participant.file.conversation,
+        "wanted": conversations.wanted(participant),
+    }
+    return render(request, "collection/instructions.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@participant_view
+def hub(request: VisitorRequest) -> HttpResponse:
+    participant = request.participant
+    slug = participant.study.slug
+    if not is_talking(participant) or participant.instructed_at is None:
+        return redirect("next", slug)
+    message = ""
+    if request.method == "POST":
+        try:
+            conversation = conversations.start(participant, request.POST.get("type", ""))
+            return redirect("conversation", slug, conversation.number)
+        except DomainError as error:
+            message = error.message
+    under_way = conversations.under_way(participant)
+    if under_way and under_way.interactions.exists():
+        return redirect("conversation", slug, under_way.number)
+    last = participant.conversations.order_by("-number").first()
+    context = study_context(participant) | {
+        "texts": participant.file.conversation,
+        "types": conversations.type_counts(participant),
+        "quota": participant.protocol.conversations_per_type,
+        "message": message,
+        "is_apology": last is not None and last.state == Conversation.State.TECHNICAL,
+    }
+    return render(request, "collection/hub.html", context, status=422 if message else 200)
+
+
+def mine(request: VisitorRequest, number: int) -> Conversation:
+    """The conversation with this number among the person's own."""
+    conversation = (
+        request.participant.conversations.select_related("endpoint").filter(number=number).first()
+    )
+    if conversation is None:
+        raise Http404
+    conversation.participant = request.participant
+    return conversation
+
+
+Handler = Callable[[VisitorRequest, Conversation], HttpResponse]
+
+
+def conversation_view(handler: Handler) -> Any:
+    """A view of the conversation under way; any other sends the person to where they are."""
+
+    @participant_view
+    def view(request: VisitorRequest, number: int) -> HttpResponse:
+        conversation = mine(request, number)
+        if not is_talking(request.participant) or not conversation.is_under_way:
+            return redirect("next", request.participant.study.slug)
+        return handler(request, conversation)
+
+    return view
+
+
+def conversation_action(handler: Handler) -> Any:
+    """A verb of the conversation under way. Its address, reloaded, shows the conversation."""
+
+    @conversation_view
+    def view(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
+        if request.method != "POST":
+            return back_to(conversation)
+        return handler(request, conversation)
+
+    return view
+
+
+def back_to(conversation: Conversation) -> HttpResponse:
+    return redirect("conversation", conversation.participant.study.slug, conversation.number)
+
+
+@require_safe
+@conversation_view
+def conversation_page(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
+    return show(request, conversation)
+
+
+@require_safe
+@participant_view
+def live(request: VisitorRequest, number: int) -> HttpResponse:
+    """What a waiting page asks for: nothing yet (204), or the page's new content."""
+    conversation = mine(request, number)
+    last = conversations.latest(conversation)
+    if conversation.state == Conversation.State.OPEN and last and last.state == State.PENDING:
+        return HttpResponse(status=204)
+    if not conversation.is_under_way:
+        response = HttpResponse(status=200)
+        response["HX-Redirect"] = reverse("next", args=[request.participant.study.slug])
+        return response
+    return show(request, conversation, base="fragment.html")
+
+
+@conversation_action
+def prompt(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
+    turn = whole_number(request.POST.get("turn"))
+    try:
+        attempt = conversations.add_prompt(conversation, turn, request.POST.get("prompt", ""))
+    except DomainError as error:
+        return show(request, conversation, data=request.POST, errors={"prompt": error.message})
+    if attempt:
+        drafts.drop(request.participant, draft_page(conversation, turn, "prompt"))
+        generation.launch(attempt)
+    return back_to(conversation)
+
+
+@conversation_action
+def again(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
+    number = whole_number(request.POST.get("attempt"))
+    try:
+        attempt = conversations.try_again(conversation, number, request.POST.get("prompt"))
+    except DomainError as error:
+        return show(request, conversation, data=request.POST, errors={"prompt": error.message})
+    if attempt:
+        generation.launch(attempt)
+    return back_to(conversation)
+
+
+@conversation_action
+def rate(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
+    turn = whole_number(request.POST.get("turn"))
+    try:
+        ratings.rate(conversation, turn, request.POST)
+    except FieldErrors as error:
+        return show(request, conversation, data=request.POST, errors=error.errors)
+    drafts.drop(request.participant, draft_page(conversation, turn, "rate"))
+    return back_to(conversation)
+
+
+@conversation_action
+def finish(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
+    conversations.finish(conversation)
+    return back_to(conversation)
+
+
+@conversation_action
+def feedback(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
+    try:
+        ratings.give_feedback(conversation, request.POST)
+    except FieldErrors as error:
+        return show(request, conversation, data=request.POST, errors=error.errors)
+    drafts.drop(request.participant, draft_page(conversation, 0, "feedback"))
+    return redirect("next", request.participant.study.slug)
+
+
+@conversation_action
+def report_reply(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
+    try:
+        ratings.report_reply(
+            conversation,
+            whole_number(request.POST.get("position")),
+            request.POST.get("reason", ""),
+            hide="hide" in request.POST,
+        )
+    except DomainError as error:
+        return show(request, conversation, errors={"report": error.message})
+    return back_to(conversation)
+
+
+def whole_number(raw: str | None) -> int:
+    """A number from a form, or -1, which no turn, attempt or position ever is."""
+    return int(raw) if raw and raw.isascii() and raw.isdigit() and len(raw) < 6 else -1
+
+
+def draft_page(conversation: Conversation, turn: int, what: str) -> str:
+    return f"c/{conversation.number}/{turn}/{what}"
+
+
+def show(
+    request: VisitorRequest,
+    conversation: Conversation,
+    *,
+    base: str = "base.html",
+    data: QueryDict | None = None,
+    errors: dict[str, str] | None = None,
+) -> HttpResponse:
+    """The page of a conversation as it stands: opening, waiting, failed, rating, continuing, …"""
+    # A refused form says nothing about where the conversation is: look again.
+    conversation.refresh_from_db(fields=["state", "endpoint"])
+    last = conversations.latest(conversation)
+    name, context = stage(conversation, last)
+    draft = context.get("draft", "")
+    if data is None and draft:
+        data = drafts.load(request.participant, draft)
+    context |= study_context(request.participant) | {
+        "base": base,
+        "conversation": conversation,
+        "texts": request.participant.file.conversation,
+        "protocol": request.participant.protocol,
+        "type": request.participant.file.conversation.type(conversation.conversation_type),
+        "given": data or QueryDict(),
+        "errors": errors or {},
+        "words": "",
+    }
+    if name == "rating":
+        context["cards"] = rating_cards(context)
+    if name == "feedback":
+        context["scales"] = feedback_scales(context)
+    status = 422 if errors else 200
+    return render(request, f"collection/{name}.html", context, status=status)
+
+
+def stage(conversation: Conversation, last: Interaction | None) -> tuple[str, Context]:
+    """Which template, and what it needs of the conversation so far."""
+    if conversation.state == Conversation.State.FINISHED:
+        first = conversation.interactions.get(turn=0)
+        replies = list(first.utterances.order_by("position"))
+        return "feedback", {
+            "first": first,
+            "top_rated": next(reply for reply in replies if reply.if_chosen),
+            "others": [reply for reply in replies if not reply.if_chosen],
+            "draft": draft_page(conversation, 0, "feedback"),
+        }
+    if last is None:
+        return "opening", {"turn": 0, "draft": draft_page(conversation, 0, "prompt")}
+    rated = conversation.interactions.filter(state=State.RATED).prefetch_related("utterances")
+    history = conversations.exchanges(rated)
+    turns = len(history)
+    common: Context = {"interaction": last, "turn": last.turn, "history": history, "turns": turns}
+    if last.state == State.PENDING:
+        return "waiting", common | waiting_times(conversation, last)
+    if last.state == State.FAILED:
+        return "failed", common | {
+            "attempt": last.attempts.count() - 1,
+            "tries_left": conversations.tries_left(last),
+            "may_finish": conversations.may_finish(conversation, last, turns),
+        }
+    if last.state == State.SETTLED:
+        replies = list(last.utterances.order_by("position"))
+        return "rating", common | {
+            "replies": replies,
+            "draft": draft_page(conversation, last.turn, "rate"),
+        }
+    next_turn = last.turn + 1
+    return "continuing", common | {
+        "turn": next_turn,
+        "may_finish": conversations.may_finish(conversation, last, turns),
+        "may_continue": conversations.may_continue(conversation, next_turn),
+        "draft": draft_page(conversation, next_turn, "prompt"),
+    }
+
+
+def waiting_times(conversation: Conversation, interaction: Interaction) -> Context:
+    """Seconds at most and seconds so far: honest also after a take-over, which starts afresh."""
+    limit = conversation.participant.protocol.reply_limit_s
+    attempt = interaction.attempts.latest("number")
+    left = (attempt.deadline - timezone.now()).total_seconds()
+    return {"limit_s": round(limit), "waited_s": round(min(limit, max(0.0, limit - left)))}
+
+
+def rating_cards(context: Context) -> list[tuple[Utterance, Line]]:
+    """Each reply with its line, in screen order."""
+    texts, protocol = context["texts"], context["protocol"]
+    cards = []
+    for reply in context["replies"]:
+        name = ratings.score_name(reply.position)
+        line = Line(
+            name=name,
+            ask=_("Rate reply %s") % reply.letter,
+            low=texts.low,
+            high=texts.high,
+            start_middle=protocol.untouched_counts,
+            ask_hidden=True,
+            missing=name in context["errors"],
+            error=context["errors"].get(name, ""),
+            minimum=ratings.LOW,
+            maximum=ratings.HIGH,
+        )
+        cards.append((reply, filled(line, context["given"])))
+    return cards
+
+
+def feedback_scales(context: Context) -> list[Context]:
+    """Both attribute blocks with their lines in the person's order."""
+    participant, given, errors = context["participant"], context["given"], context["errors"]
+    blocks = []
+    for kind, scale in ratings.scales(participant).items():
+        lines = []
+        for attribute in ratings.attribute_lines(participant, kind):
+            line = Line(
+                name=attribute.name,
+                ask=attribute.ask,
+                low=scale.low,
+                high=scale.high,
+                na_allowed=True,
+                start_middle=participant.protocol.untouched_counts,
+                missing=attribute.name in errors,
+                error=errors.get(attribute.name, ""),
+                minimum=ratings.LOW,
+                maximum=ratings.HIGH,
+            )
+            lines.append(filled(line, given))
+        blocks.append({"kind": kind, "scale": scale, "lines": lines})
+    return blocks

@@ -1,0 +1,53 @@
+"""The ASGI application: pages, the settled socket, and the work that starts with the server."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from channels.sessions import CookieMiddleware
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+pages = get_asgi_application()  # before anything that imports models
+
+from collection import generation, llm  # noqa: E402
+from collection.routing import websocket_urlpatterns  # noqa: E402
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+WARM_AFTER_S = 2.0
+"""Importing litellm takes seconds; the first page goes first."""
+
+
+async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Name the serving loop, take over what a dead process left, and import litellm early."""
+    await receive()
+    generation.serve_on(asyncio.get_running_loop())
+    tasks = [asyncio.create_task(generation.sweep_for_ever()), asyncio.create_task(warm())]
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    generation.serve_on(None)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def warm() -> None:
+    await asyncio.sleep(WARM_AFTER_S)
+    await asyncio.to_thread(llm.warm)
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": pages,
+        "websocket": AllowedHostsOriginValidator(
+            CookieMiddleware(URLRouter(websocket_urlpatterns))
+        ),
+        "lifespan": lifespan,
+    }
+)

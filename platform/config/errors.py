@@ -1,0 +1,52 @@
+"""How errors look: one kind page for whatever a view let through."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from surveys.errors import DomainError
+
+
+class DomainErrorMiddleware:
+    """Turns a DomainError that no form could show into a page with its message."""
+
+    def __init__(self, get_response: object) -> None:
+        assert callable(get_response)
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response: HttpResponse = self.get_response(request)
+        return response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, DomainError):
+            return None
+        return message_page(request, error.message, status=403)
+
+
+def message_page(request: HttpRequest, message: str, status: int) -> HttpResponse:
+    return render(request, "message.html", {"message": message}, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return message_page(
+        request,
+        _("That was more than this page can take. Please go back and send something shorter."),
+        status=400,
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return message_page(request, _("There is no such page."), status=404)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A page open for weeks, or cookies switched off."""
+    return message_page(
+        request,
+        _(
+            "Your browser could not show that this came from your page. Please go back, reload "
+            "the page and send it again. Cookies must be allowed for this site."
+        ),
+        status=403,
+    )
