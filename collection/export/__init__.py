@@ -1,0 +1,1 @@
+"""The release: its columns (codebook), its rows and files, and the check of any folder."""

@@ -1,0 +1,102 @@
+"""The rules of metadata.jsonl: one row per text, with what detectors found in it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from collection.export import codebook
+from collection.export.known import Known
+from collection.export.lines import NAN, Deviation, File, Problem, note, show
+from collection.export.shape import is_sound, row_problems
+
+Row = Mapping[str, Any]
+
+IDS = ("user_id", "conversation_id", "interaction_id", "utterance_id")
+DEPTH = {
+    "system_string": 1,
+    "self_description": 1,
+    "open_feedback": 2,
+    "user_prompt": 3,
+    "model_response": 4,
+}
+"""column_id -> how many of IDS a row has; the last of them names the text."""
+
+
+def check(file: File, known: Known) -> Iterator[Deviation]:
+    seen: dict[str, set[str]] = {column: set() for column in DEPTH}
+    for line in file.rows():
+        if isinstance(line, Deviation):
+            yield line
+            continue
+        row = line.row
+        problems: list[Problem] = []
+        for key in [key for key, value in row.items() if value is NAN]:
+            row[key] = None
+            problems.append(note("nan", f"{key} is NaN, as PRISM wrote its nulls", once=True))
+        shape = list(row_problems(codebook.METADATA, row))
+        problems += shape
+        if is_sound(shape) and row["column_id"] in DEPTH:
+            problems += id_problems(row, known)
+            problems += once_problems(row, seen)
+            problems += flag_problems(row)
+        yield from file.at(line.number, problems)
+    yield from file.at(0, missing_problems(seen, known))
+
+
+def id_problems(row: Row, known: Known) -> Iterator[Problem]:
+    """Which ids a row has depends on its text; they must name one and the same place."""
+    depth = DEPTH[row["column_id"]]
+    for index, key in enumerate(IDS):
+        if (row[key] is not None) != (index < depth):
+            expected = "an id" if index < depth else "null"
+            yield Problem("ids", f"{row['column_id']}: {key} should be {expected}")
+            return
+    user, conversation, interaction, utterance = (row[key] for key in IDS)
+    if user not in known.users:
+        yield Problem("reference", f"{show(user)} is not in survey.jsonl")
+    if depth >= 2:
+        found = known.conversations.get(conversation)
+        if found is None:
+            yield Problem("reference", f"{show(conversation)} is not in conversations.jsonl")
+        elif found.is_sound and found.user_id != user:
+            yield Problem("reference", f"{conversation} is of {found.user_id}, not {show(user)}")
+    if depth >= 3 and known.interactions.get(interaction) != conversation:
+        yield Problem("reference", f"{show(interaction)} is not in {show(conversation)}")
+    if depth >= 4 and known.utterances.get(utterance) != interaction:
+        yield Problem("reference", f"{show(utterance)} is not in {show(interaction)}")
+
+
+def once_problems(row: Row, seen: dict[str, set[str]]) -> Iterator[Problem]:
+    column = row["column_id"]
+    text_id = row[IDS[DEPTH[column] - 1]]
+    if text_id is None:
+        return
+    if text_id in seen[column]:
+        yield Problem("unique", f"{column} of {text_id} has an earlier row")
+    seen[column].add(text_id)
+
+
+def flag_problems(row: Row) -> Iterator[Problem]:
+    language, is_english = row["language_flag"], row["en_flag"]
+    if (language is None) != (is_english is None):
+        yield Problem("en-flag", "only one of language_flag and en_flag is null")
+    elif language is not None and is_english != (language == "en"):
+        yield Problem("en-flag", f"en_flag is {show(is_english)} for language {show(language)}")
+    if row["pii_manual_flag"] is not None:
+        if row["column_id"] == "model_response":
+            yield Problem("pii-manual", "pii_manual_flag is set for a model's text")
+        elif not row["pii_flag"]:
+            yield Problem("pii-manual", "pii_manual_flag is set without pii_flag")
+
+
+def missing_problems(seen: dict[str, set[str]], known: Known) -> Iterator[Problem]:
+    """Every text has its row."""
+    everything: dict[int, Iterable[str]] = {
+        1: known.users,
+        2: known.conversations,
+        3: known.interactions,
+        4: known.utterances,
+    }
+    for column, depth in DEPTH.items():
+        missing = [text_id for text_id in everything[depth] if text_id not in seen[column]]
+        if missing:
+            yield Problem("missing", f"{column}: {len(missing)} have no row, first {missing[0]}")

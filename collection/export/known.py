@@ -1,0 +1,62 @@
+"""What the check of one file leaves behind for the check of the others: ids and little else."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class KnownUser:
+    """A survey row. is_sound: its own values can be compared with the other files."""
+
+    line: int
+    is_sound: bool
+    completed: int = 0
+    is_balanced: bool = False
+    conversations: int = 0
+    by_type: Counter[str] = field(default_factory=Counter)
+    balanced_by_type: Counter[str] = field(default_factory=Counter)
+    first_conversation_line: int = 0
+
+
+@dataclass(frozen=True)
+class KnownReply:
+    """A model item of a conversation. place: its rank among all model items of the file."""
+
+    place: int
+    prompt: int
+    response: int
+    model_name: str
+    model_provider: str
+    score: int
+    if_chosen: bool
+
+
+@dataclass
+class KnownConversation:
+    """A conversations row. replies: (turn, within_turn_id) -> what utterances must repeat."""
+
+    line: int
+    is_sound: bool
+    user_id: str = ""
+    conversation_type: str = ""
+    is_balanced: bool = False
+    replies: dict[tuple[int, int], KnownReply] = field(default_factory=dict)
+
+
+@dataclass
+class Known:
+    """Ids of everything seen so far."""
+
+    users: dict[str, KnownUser] = field(default_factory=dict)
+    conversations: dict[str, KnownConversation] = field(default_factory=dict)
+    interactions: dict[str, str] = field(default_factory=dict)
+    """interaction_id -> conversation_id."""
+    utterances: dict[str, str] = field(default_factory=dict)
+    """utterance_id -> interaction_id."""
+    model_providers: dict[str, str] | None = None
+    """long_name -> model_provider of models.jsonl; None without that file."""
+
+
+def digest(text: str) -> int:
+    """Enough to compare two texts without keeping them."""
+    return hash(text)

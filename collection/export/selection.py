@@ -1,0 +1,199 @@
+"""Who and what is released, under which numbers; and what is not, counted by reason."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Count
+
+from collection.export.codebook import CHOICE, PERFORMANCE, keys
+from collection.export.subsets import balanced
+from collection.models import AttributeRating, Conversation, Feedback, Interaction
+from surveys.models import Decline, Study
+
+MIN_TURNS = 2
+"""Conversations with fewer complete turns are never released (codebook: conversation_turns)."""
+
+
+@dataclass
+class ReleasedConversation:
+    """number: of its c…; first_interaction: number of the int… of its turn 0."""
+
+    pk: int
+    number: int
+    turns: int
+    is_balanced: bool
+    first_interaction: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"c{self.number}"
+
+
+@dataclass
+class ReleasedUser:
+    """number: of their user…; conversations: in the order in which they were finished."""
+
+    pk: int
+    number: int
+    is_simulated: bool
+    conversations: list[ReleasedConversation] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return f"user{self.number}"
+
+
+@dataclass
+class Selection:
+    """Everything that a release holds, in the order of its files, by database id."""
+
+    users: list[ReleasedUser]
+    people_left_out: Counter[str]
+    conversations_left_out: Counter[str]
+
+    def conversations(self) -> Iterator[tuple[ReleasedUser, ReleasedConversation]]:
+        for user in self.users:
+            for conversation in user.conversations:
+                yield user, conversation
+
+
+def select(study: Study) -> Selection:
+    """Six queries, whatever the size; in memory only ids, types and times."""
+    rows = (
+        study.participants.released()
+        .order_by("survey_finished_at", "pk")
+        .values_list("pk", "is_simulated", "seed")
+    )
+    users: list[ReleasedUser] = []
+    seeds: dict[int, int] = {}
+    for number, (pk, is_simulated, seed) in enumerate(rows):
+        users.append(ReleasedUser(pk, number, is_simulated))
+        seeds[pk] = seed
+    finished, conversations_left_out = sort_out(study, seeds.keys())
+    _number_conversations(users, seeds, finished)
+    _number_interactions(users)
+    return Selection(users, people_left_out(study, seeds.keys()), conversations_left_out)
+
+
+@dataclass
+class _Finished:
+    """A conversation fit for release."""
+
+    pk: int
+    conversation_type: str
+    finished_at: datetime
+    turns: int
+
+
+def sort_out(
+    study: Study, released: Iterable[int]
+) -> tuple[dict[int, list[_Finished]], Counter[str]]:
+    """(participant id -> their conversations to be released, why the others are not)."""
+    known = set(released)
+    kept: dict[int, list[_Finished]] = defaultdict(list)
+    reasons: Counter[str] = Counter()
+    turns = _complete_turns(study)
+    rated = _rated_attributes(study)
+    with_feedback = _with_feedback(study)
+    rows = Conversation.objects.filter(participant__study=study).values_list(
+        "pk", "participant_id", "conversation_type", "state", "finished_at"
+    )
+    for pk, participant, kind, state, finished_at in rows:
+        if participant not in known:
+            reasons["participant not released"] += 1
+        elif state == Conversation.State.TECHNICAL:
+            reasons["models did not answer"] += 1
+        elif state == Conversation.State.FINISHED:
+            reasons["feedback not given"] += 1
+        elif state != Conversation.State.COMPLETE or finished_at is None:
+            reasons["not finished"] += 1
+        elif turns[pk] < MIN_TURNS:
+            reasons["fewer than two complete turns"] += 1
+        elif rated[pk] < len(PERFORMANCE.keys) + len(CHOICE.keys):
+            reasons["attributes not all rated"] += 1
+        elif pk not in with_feedback:
+            reasons["no open feedback"] += 1
+        else:
+            kept[participant].append(_Finished(pk, kind, finished_at, turns[pk]))
+    return kept, reasons
+
+
+def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
+    """Why people who arrived are not in the survey; each is counted once, decliners included."""
+    reasons = Counter({"declined": Decline.objects.filter(study=study).count()})
+    known = set(released)
+    rows = study.participants.values_list(
+        "pk", "withdrawn_at", "rejected_at", "consent", "survey_finished_at"
+    )
+    for pk, withdrawn_at, rejected_at, consent, survey_finished_at in rows:
+        if pk in known:
+            continue
+        if withdrawn_at:
+            reasons["withdrawn"] += 1
+        elif rejected_at:
+            reasons["rejected"] += 1
+        elif consent is None:
+            reasons["no consent"] += 1
+        elif survey_finished_at is None:
+            reasons["survey not finished"] += 1
+    return +reasons
+
+
+def _complete_turns(study: Study) -> Counter[int]:
+    rows = (
+        Interaction.objects.filter(
+            conversation__participant__study=study, state=Interaction.State.RATED
+        )
+        .order_by()
+        .values_list("conversation_id")
+        .annotate(Count("pk"))
+    )
+    return Counter(dict(rows))
+
+
+def _rated_attributes(study: Study) -> Counter[int]:
+    rows = (
+        AttributeRating.objects.filter(
+            conversation__participant__study=study, attribute__in=keys(PERFORMANCE)
+        )
+        .order_by()
+        .values_list("conversation_id")
+        .annotate(Count("pk"))
+    )
+    return Counter(dict(rows))
+
+
+def _with_feedback(study: Study) -> set[int]:
+    return set(
+        Feedback.objects.filter(conversation__participant__study=study).values_list(
+            "conversation_id", flat=True
+        )
+    )
+
+
+def _number_conversations(
+    users: list[ReleasedUser], seeds: dict[int, int], finished: dict[int, list[_Finished]]
+) -> None:
+    number = 0
+    for user in users:
+        theirs = sorted(finished.get(user.pk, ()), key=lambda c: (c.finished_at, c.pk))
+        by_type: dict[str, list[int]] = defaultdict(list)
+        for row in theirs:
+            by_type[row.conversation_type].append(row.pk)
+        flagged = balanced(seeds[user.pk], by_type)
+        for row in theirs:
+            user.conversations.append(
+                ReleasedConversation(row.pk, number, row.turns, row.pk in flagged)
+            )
+            number += 1
+
+
+def _number_interactions(users: list[ReleasedUser]) -> None:
+    """int… counts turns in the order of conversation ids as text: c0, c1, c10, c100, c101, c11."""
+    in_text_order = sorted((c for user in users for c in user.conversations), key=lambda c: c.id)
+    number = 0
+    for conversation in in_text_order:
+        conversation.first_interaction = number
+        number += conversation.turns

@@ -1,0 +1,175 @@
+"""Whether a row has the codebook's keys, in order, and each key a value of its type."""
+
+import re
+from collections.abc import Callable, Container, Iterable, Iterator
+from datetime import datetime
+from typing import Any, TypeGuard
+
+from collection.export.codebook import DATETIME, Column, Kind, Table, keys
+from collection.export.lines import NAN, Problem, note, show
+
+FATAL = {"keys", "type", "null", "nan"}
+"""After one of these a row's values can't be relied on to be there or to be of their type."""
+
+TOO_LARGE = 2**63
+"""What analysts' tools can't hold as an integer; nor does it pass for a number here."""
+
+DATETIME_FORM = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
+
+
+def is_sound(problems: Iterable[Problem]) -> bool:
+    return not any(problem.rule in FATAL and not problem.is_note for problem in problems)
+
+
+def row_problems(table: Table, row: dict[str, Any], where: str = "") -> Iterator[Problem]:
+    """where: path of a row within a row, such as `conversation_history[3]`."""
+    yield from key_problems(row, table.key_order, where, github=table.github)
+    for column in table.columns:
+        if column.key in row:
+            path = f"{where}.{column.key}" if where else column.key
+            yield from column_problems(column, row[column.key], path)
+
+
+def key_problems(
+    row: dict[str, Any],
+    order: tuple[str, ...],
+    where: str,
+    *,
+    github: tuple[str, ...] = (),
+    is_ordered: bool = True,
+) -> Iterator[Problem]:
+    name = f"{where}: " if where else ""
+    missing = [key for key in order if key not in row]
+    unknown = [key for key in row if key not in order]
+    if missing:
+        yield Problem("keys", f"{name}missing: {', '.join(missing)}")
+    if unknown:
+        yield Problem("keys", f"{name}unknown: {', '.join(show(key) for key in unknown)}")
+    found = tuple(row)
+    if missing or unknown or found == order or not is_ordered:
+        return
+    if github and found == github:
+        yield note("key-order", "the order of PRISM's files on GitHub", once=True)
+    else:
+        first = next(key for key, right in zip(found, order, strict=True) if key != right)
+        yield Problem("key-order", f"{name}not the codebook's order, from {first} on")
+
+
+def column_problems(column: Column, value: Any, path: str) -> Iterator[Problem]:
+    if value is NAN:
+        yield Problem("nan", f"{path} is NaN or Infinity, which is no JSON; write null")
+    elif value is None:
+        if not column.nullable:
+            yield Problem("null", f"{path} is null")
+    elif not HAS_TYPE[column.kind](value):
+        yield Problem("type", f"{path} is {show(value)}, not of type {column.kind}")
+    else:
+        yield from value_problems(column, value, path)
+
+
+def value_problems(column: Column, value: Any, path: str) -> Iterator[Problem]:
+    """What is wrong with a value of the right type."""
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        yield Problem("utf-8", f"{path} has a lone surrogate")
+    if column.allowed and value not in column.allowed:
+        yield Problem("value", f"{path} is {show(value)}, not among the codebook's values")
+    match column.kind:
+        case "string id":
+            if id_number(column.prefix, value) is None:
+                yield Problem("id", f"{path} is {show(value)}, not {column.prefix} and a number")
+        case "int" | "float":
+            yield from bound_problems(column, value, path)
+        case "datetime":
+            if not is_datetime(value):
+                yield Problem("value", f"{path} is {show(value)}, not YYYY-MM-DD HH:MM:SS")
+        case "dict":
+            yield from key_problems(value, keys(column), path, is_ordered=column.is_ordered)
+            for part in column.keys:
+                if part.key in value:
+                    yield from column_problems(part, value[part.key], f"{path}.{part.key}")
+        case "parameters":
+            for key, parameter in value.items():
+                if not isinstance(parameter, str | int) or isinstance(parameter, bool):
+                    yield Problem("type", f"{path}.{key} is {show(parameter)}, not text or 0 or 1")
+
+
+def bound_problems(column: Column, value: float, path: str) -> Iterator[Problem]:
+    low, high = column.low, column.high
+    if low is not None and value < low:
+        yield Problem("range", f"{path} is {show(value)}, below {low:g}")
+    if high is not None and value > high:
+        yield Problem("range", f"{path} is {show(value)}, above {high:g}")
+
+
+def is_integer(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < TOO_LARGE
+
+
+def is_number(value: Any) -> bool:
+    return is_integer(value) or (isinstance(value, float) and abs(value) < TOO_LARGE)
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+HAS_TYPE: dict[Kind, Callable[[Any], bool]] = {
+    "string id": is_text,
+    "string": is_text,
+    "categorical": is_text,
+    "datetime": is_text,
+    "binary": lambda value: isinstance(value, bool),
+    "int": is_integer,
+    "float": is_number,
+    "dict": is_object,
+    "parameters": is_object,
+    "history": lambda value: isinstance(value, list),
+}
+
+
+def is_datetime(value: str) -> bool:
+    if not DATETIME_FORM.fullmatch(value):
+        return False
+    try:
+        datetime.strptime(value, DATETIME)  # noqa: DTZ007
+    except ValueError:
+        return False
+    return True
+
+
+def id_number(prefix: str, value: Any) -> int | None:
+    """12 of user12; None if it is not the prefix and a number without leading zeros."""
+    if not isinstance(value, str) or not value.startswith(prefix):
+        return None
+    digits = value.removeprefix(prefix)
+    # Eighteen digits: more than any release has, and Python refuses to read thousands.
+    if not re.fullmatch("0|[1-9][0-9]{0,17}", digits):
+        return None
+    return int(digits)
+
+
+class Sequence:
+    """Ids in the order of the file: 0, 1, 2, each once."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.last = -1
+
+    def problems(self, value: Any, known: Container[str]) -> Iterator[Problem]:
+        """known: the ids of the rows above."""
+        number = id_number(self.prefix, value)
+        if number is None:
+            return
+        if value in known:
+            yield Problem("unique", f"{value} was given to an earlier row")
+            return
+        if number != self.last + 1:
+            before = f"{self.prefix}{self.last}" if self.last >= 0 else "nothing"
+            yield Problem(
+                "sequence", f"{value} follows {before}; expected {self.prefix}{self.last + 1}"
+            )
+        self.last = number

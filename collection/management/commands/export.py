@@ -1,0 +1,41 @@
+"""`manage.py export <study> --out DIR`: write a release of a study."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from collection.export.write import write_release
+from surveys.models import Study
+
+
+class Command(BaseCommand):
+    help = "Write survey, conversations, utterances and models as JSON lines, with a manifest."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("study", help="the study's slug, as in its links")
+        parser.add_argument("--out", required=True, type=Path, help="folder to write into")
+        parser.add_argument(
+            "--order",
+            choices=("codebook", "github"),
+            default="codebook",
+            help="key order: the codebook's, or that of PRISM's files on GitHub",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            rows = write_release(find(options["study"]), options["out"], options["order"])
+        except OSError as error:
+            raise CommandError(f"Cannot write the release: {error}") from error
+        for name, number in rows.items():
+            self.stdout.write(f"{name}: {number}")
+
+
+def find(slug: str) -> Study:
+    """Raises CommandError, which names the studies there are."""
+    study = Study.objects.filter(slug=slug).first()
+    if study is None:
+        known = ", ".join(Study.objects.values_list("slug", flat=True)) or "none yet"
+        raise CommandError(f"There is no study {slug!r}. Studies: {known}.")
+    return study

@@ -1,0 +1,20 @@
+"""Addresses of the conversation stage and of its release."""
+
+from django.urls import path
+
+from collection import downloads, views
+
+urlpatterns = [
+    path("desk/<slug:slug>/export/", downloads.download_all, name="export-all"),
+    path("desk/<slug:slug>/export/<str:name>.jsonl", downloads.download, name="export-file"),
+    path("s/<slug:slug>/instructions/", views.instructions, name="instructions"),
+    path("s/<slug:slug>/conversations/", views.hub, name="hub"),
+    path("s/<slug:slug>/c/<int:number>/", views.conversation_page, name="conversation"),
+    path("s/<slug:slug>/c/<int:number>/live/", views.live, name="live"),
+    path("s/<slug:slug>/c/<int:number>/prompt/", views.prompt, name="prompt"),
+    path("s/<slug:slug>/c/<int:number>/again/", views.again, name="again"),
+    path("s/<slug:slug>/c/<int:number>/rate/", views.rate, name="rate"),
+    path("s/<slug:slug>/c/<int:number>/finish/", views.finish, name="finish"),
+    path("s/<slug:slug>/c/<int:number>/feedback/", views.feedback, name="feedback"),
+    path("s/<slug:slug>/c/<int:number>/report/", views.report_reply, name="report-reply"),
+]
