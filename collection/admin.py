@@ -1,0 +1,530 @@
+"""The desk, second part: studies, where participants stand, conversations and models.
+
+The pages of a study and of a participant show both apps, so they are registered here.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin import SimpleListFilter, display
+from django.core.exceptions import PermissionDenied
+from django.db.models import (
+    Count,
+    IntegerField,
+    ManyToManyField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.defaultfilters import truncatechars
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_POST
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from collection import llm, standing, transcript
+from collection.export.write import FILES
+from collection.forms import EndpointForm
+from collection.llm.demo import PROVIDER
+from collection.models import (
+    Conversation,
+    Feedback,
+    Interaction,
+    ModelCall,
+    ModelEndpoint,
+    ReplyReport,
+    Utterance,
+)
+from surveys import readout
+from surveys.admin import LINE, DeskAdmin, ReadOnlyAdmin, link_to, tag, when
+from surveys.draws import new_seed
+from surveys.forms import StudyForm
+from surveys.models import Decline, Participant, Study
+
+Outcome = ModelCall.Outcome
+
+PROLIFIC = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
+"""What Prolific fills in for each person."""
+
+TRY_PROMPT = "Hello! Please say in one or two sentences what you can help with."
+TRY_LIMIT_S = 30.0
+
+
+@admin.register(Study)
+class StudyAdmin(DeskAdmin):
+    form = StudyForm
+    list_display = ["title", "link", "is_open", "arrived", "consented", "surveyed", "complete"]
+    list_display += ["declined", "active_models"]
+    search_fields = ["title", "slug"]
+    readonly_fields = ["participant_link", "prolific_link", "is_demo"]
+    prepopulated_fields = {"slug": ["title"]}
+    fieldsets = [
+        (None, {"fields": ["title", "slug", "is_open", "is_demo", "locale"]}),
+        (
+            gettext_lazy("Recruitment"),
+            {
+                "fields": [
+                    *["participant_link", "prolific_link", "platform_name", "payment"],
+                    *["completion_code", "completion_url", "return_url", "withdrawal_days"],
+                ]
+            },
+        ),
+        (
+            gettext_lazy("Contact and ethics"),
+            {"fields": ["contact_name", "contact_email", "ethics_reference", "ethics_contact"]},
+        ),
+        (gettext_lazy("Questionnaire and protocol"), {"fields": ["instrument", "protocol_json"]}),
+        (gettext_lazy("Consent"), {"fields": ["consent_document"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
+        people = Participant.objects.all()
+        active = ModelEndpoint.studies.through.objects.filter(modelendpoint__is_active=True)
+        rows: QuerySet[Study] = super().get_queryset(request)
+        return rows.annotate(
+            arrived=how_many(people),
+            consented=how_many(people.consented()),
+            surveyed=how_many(people.finished_survey()),
+            complete=how_many(people.filter(completed_at__isnull=False)),
+            declined=how_many(Decline.objects.all()),
+            active_models=how_many(active),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        # The slug is in every link and cookie that people hold by now.
+        return [*self.readonly_fields, *(["slug"] if obj and obj.arrived else [])]
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
+        return {} if obj else self.prepopulated_fields
+
+    def page_context(self, row: Study) -> dict[str, Any]:
+        return {
+            "export_all": reverse("export-all", args=[row.slug]),
+            "exports": [(name, reverse("export-file", args=[row.slug, name])) for name in FILES],
+        }
+
+    @display(description=gettext_lazy("participant link"))
+    def link(self, row: Study) -> SafeString:
+        return copyable(row.get_absolute_url(), is_short=True)
+
+    @display(description=gettext_lazy("open link"))
+    def participant_link(self, row: Study) -> SafeString:
+        return copyable(row.get_absolute_url()) if row.pk else SafeString()
+
+    @display(description=gettext_lazy("link for Prolific"))
+    def prolific_link(self, row: Study) -> SafeString:
+        return copyable(row.get_absolute_url() + PROLIFIC) if row.pk else SafeString()
+
+    @display(description=gettext_lazy("arrived"), ordering="arrived")
+    def arrived(self, row: Any) -> SafeString:
+        url = reverse("admin:surveys_participant_changelist")
+        return format_html(
+            '<a class="desk-link" href="{}?study__id__exact={}">{}</a>', url, row.pk, row.arrived
+        )
+
+    @display(description=gettext_lazy("consented"), ordering="consented")
+    def consented(self, row: Any) -> int:
+        return int(row.consented)
+
+    @display(description=gettext_lazy("finished survey"), ordering="surveyed")
+    def surveyed(self, row: Any) -> int:
+        return int(row.surveyed)
+
+    @display(description=gettext_lazy("complete"), ordering="complete")
+    def complete(self, row: Any) -> int:
+        return int(row.complete)
+
+    @display(description=gettext_lazy("declined"), ordering="declined")
+    def declined(self, row: Any) -> int:
+        return int(row.declined)
+
+    @display(description=gettext_lazy("active models"), ordering="active_models")
+    def active_models(self, row: Any) -> int:
+        return int(row.active_models)
+
+
+def how_many(rows: QuerySet[Any]) -> Coalesce:
+    """The number of rows of each study: a subquery, since several joins would multiply rows."""
+    counted = rows.filter(study=OuterRef("pk")).order_by().values("study")
+    number = counted.annotate(number=Count("pk")).values("number")
+    return Coalesce(Subquery(number), Value(0), output_field=IntegerField())
+
+
+def copyable(link: str, *, is_short: bool = False) -> SafeString:
+    """A path that the page shows and copies as a full address; a short one only copies it so."""
+    return render_to_string("admin/copyable.html", {"link": link, "is_short": is_short})
+
+
+class StageFilter(SimpleListFilter):
+    """By the stage that the list shows."""
+
+    title = gettext_lazy("stage")
+    parameter_name = "stage"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(standing.Stage.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(stage=self.value()) if self.value() else queryset
+
+
+@admin.register(Participant)
+class ParticipantAdmin(ReadOnlyAdmin):
+    """Where people stand, and what they told us."""
+
+    list_display = ["number", "stage", "in_study", "recruitment_id", "arrived", "completed"]
+    arrived = when("arrived_at", gettext_lazy("arrived"))
+    completed = when("completed_at", gettext_lazy("complete"))
+    list_filter = [StageFilter, "study", "is_simulated", "is_recruited"]
+    search_fields = ["=id", "recruitment_id"]
+    search_help_text = gettext_lazy("Number of the participant, or study_id")
+    ordering = ["-pk"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Participant]:
+        return standing.with_stage(super().get_queryset(request))
+
+    @display(description=gettext_lazy("participant"))
+    def number(self, row: Participant) -> int:
+        return row.pk
+
+    @display(description=gettext_lazy("stage"))
+    def stage(self, row: Participant) -> str:
+        words = standing.in_words(row)
+        return format_html("{} {}", words, tag(_("simulated"))) if row.is_simulated else words
+
+    @display(description=gettext_lazy("study"), ordering="study")
+    def in_study(self, row: Participant) -> str:
+        return row.study.slug
+
+    def page_context(self, row: Participant) -> dict[str, Any]:
+        reports = ReplyReport.objects.filter(utterance__interaction__conversation__participant=row)
+        conversations = with_turns(row.conversations.select_related("endpoint"))
+        return {
+            "stage": standing.in_words(row),
+            "consent": getattr(row, "consent", None),
+            "pages": readout.pages(row),
+            "conversations": conversations.order_by("number"),
+            "problems": row.problems.all(),
+            "reports": reports.select_related("utterance__interaction__conversation"),
+            "times": times(row),
+        }
+
+
+def times(participant: Participant) -> list[tuple[str, datetime]]:
+    """What happened when, as far as it did, in the order of the stages."""
+    moments = [
+        (_("Arrived"), participant.arrived_at),
+        (_("Consent shown"), participant.consent_shown_at),
+        (_("Survey finished"), participant.survey_finished_at),
+        (_("Instructions read"), participant.instructed_at),
+        (_("Completed"), participant.completed_at),
+        (_("Stopped"), participant.stopped_at),
+        (_("Withdrawn"), participant.withdrawn_at),
+        (_("Rejected"), participant.rejected_at),
+    ]
+    return [(label, at) for label, at in moments if at]
+
+
+def with_turns(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
+    """Adds `turns`, the complete ones."""
+    rated = Q(interactions__state=Interaction.State.RATED)
+    return rows.annotate(turns=Count("interactions", filter=rated))
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnlyAdmin):
+    """A conversation, read as a transcript with all that was recorded of it."""
+
+    list_display = ["__str__", "conversation_type", "state", "turns", "endpoint"]
+    list_display += ["participant_link", "study", "started"]
+    started = when("started_at", gettext_lazy("started"))
+    list_filter = ["state", ("conversation_type", admin.AllValuesFieldListFilter), "endpoint"]
+    list_filter += ["participant__study", "participant__is_simulated"]
+    list_select_related = ["participant__study", "endpoint"]
+    search_fields = ["=participant__id"]
+    search_help_text = gettext_lazy("Number of the participant")
+    ordering = ["-pk"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        return with_turns(super().get_queryset(request))
+
+    @display(description=gettext_lazy("turns"), ordering="turns")
+    def turns(self, row: Any) -> int:
+        return int(row.turns)
+
+    @display(description=gettext_lazy("participant"), ordering="participant")
+    def participant_link(self, row: Conversation) -> SafeString:
+        return link_to(row.participant)
+
+    @display(description=gettext_lazy("study"), ordering="participant__study")
+    def study(self, row: Conversation) -> str:
+        return row.participant.study.slug
+
+    def page_context(self, row: Conversation) -> dict[str, Any]:
+        return {
+            "siblings": row.participant.conversations.order_by("number"),
+            "type": row.participant.file.conversation.type(row.conversation_type),
+            "texts": row.participant.file.conversation,
+            "talked": transcript.span(row.started_at, row.finished_at),
+            "turns": transcript.turns(row),
+            "attributes": transcript.attributes(row),
+            "feedback": Feedback.objects.filter(conversation=row).first(),
+        }
+
+
+@admin.register(Utterance)
+class UtteranceAdmin(ReadOnlyAdmin):
+    """Every reply that was shown."""
+
+    list_display = ["words", "score", "if_chosen", "was_tied", "endpoint", "turn"]
+    list_display += ["conversation_link"]
+    list_filter = ["if_chosen", "was_tied", "endpoint"]
+    list_select_related = ["endpoint", "interaction__conversation__participant"]
+    search_fields = ["model_response"]
+    ordering = ["-pk"]
+
+    @display(description=gettext_lazy("reply"))
+    def words(self, row: Utterance) -> str:
+        return truncatechars(row.model_response, LINE)
+
+    @display(description=gettext_lazy("turn"))
+    def turn(self, row: Utterance) -> int:
+        return row.interaction.turn
+
+    @display(description=gettext_lazy("conversation"))
+    def conversation_link(self, row: Utterance) -> SafeString:
+        return link_to(row.interaction.conversation)
+
+
+@admin.register(ModelCall)
+class ModelCallAdmin(ReadOnlyAdmin):
+    """Every call of a model, whatever became of it, exactly as it was sent."""
+
+    list_display = ["endpoint", "ending", "latency_ms", "prompt_tokens", "completion_tokens"]
+    list_display += ["cost_usd", "error_class", "started", "conversation_link"]
+    started = when("started_at", gettext_lazy("started"))
+    list_filter = ["outcome", "endpoint", "started_at"]
+    list_select_related = ["endpoint", "attempt__interaction__conversation__participant"]
+    search_fields = ["error_class", "error_message"]
+    ordering = ["-pk"]
+
+    @display(description=gettext_lazy("outcome"), ordering="outcome")
+    def ending(self, row: ModelCall) -> str:
+        label = row.get_outcome_display()
+        is_fine = row.is_shown or row.outcome == Outcome.PENDING
+        return label if is_fine else tag(label, "bad")
+
+    @display(description=gettext_lazy("conversation"))
+    def conversation_link(self, row: ModelCall) -> SafeString:
+        return link_to(row.attempt.interaction.conversation)
+
+
+@admin.register(Feedback)
+class FeedbackAdmin(ReadOnlyAdmin):
+    """The open feedback of all conversations side by side."""
+
+    list_display = ["created", "words", "conversation_link"]
+    created = when("created_at", gettext_lazy("written"))
+    list_filter = ["conversation__participant__study", "conversation__endpoint"]
+    list_select_related = ["conversation__participant"]
+    search_fields = ["open_feedback"]
+    ordering = ["-pk"]
+
+    @display(description=gettext_lazy("open feedback"))
+    def words(self, row: Feedback) -> str:
+        return truncatechars(row.open_feedback, LINE)
+
+    @display(description=gettext_lazy("conversation"))
+    def conversation_link(self, row: Feedback) -> SafeString:
+        return link_to(row.conversation)
+
+
+@admin.register(ReplyReport)
+class ReplyReportAdmin(ReadOnlyAdmin):
+    """Replies that participants reported."""
+
+    list_display = ["created", "reason_words", "reply", "hidden", "endpoint"]
+    list_display += ["conversation_link"]
+    created = when("created_at", gettext_lazy("reported"))
+    list_filter = ["utterance__endpoint", "created_at"]
+    list_select_related = [
+        "utterance__endpoint",
+        "utterance__interaction__conversation__participant",
+    ]
+    search_fields = ["reason", "utterance__model_response"]
+    ordering = ["-pk"]
+
+    @display(description=gettext_lazy("reason"))
+    def reason_words(self, row: ReplyReport) -> str:
+        return truncatechars(row.reason, LINE) or _("none given")
+
+    @display(description=gettext_lazy("reply"))
+    def reply(self, row: ReplyReport) -> str:
+        return truncatechars(row.utterance.model_response, LINE)
+
+    @display(description=gettext_lazy("hidden"), boolean=True)
+    def hidden(self, row: ReplyReport) -> bool:
+        return row.utterance.hidden_at is not None
+
+    @display(description=gettext_lazy("model"), ordering="utterance__endpoint")
+    def endpoint(self, row: ReplyReport) -> str:
+        return str(row.utterance.endpoint)
+
+    @display(description=gettext_lazy("conversation"))
+    def conversation_link(self, row: ReplyReport) -> SafeString:
+        return link_to(row.utterance.interaction.conversation)
+
+
+@admin.register(ModelEndpoint)
+class ModelEndpointAdmin(DeskAdmin):
+    """Models: added, switched off, and tried with one click."""
+
+    form = EndpointForm
+    list_display = ["long_name", "demo", "is_active", "key", "used_in", "drawn", "outcomes"]
+    list_display += ["try_button"]
+    list_editable = ["is_active"]
+    list_filter = ["is_active", "is_demo", "studies", "model_family"]
+    list_after_template = "admin/collection/modelendpoint/try_form.html"
+    search_fields = ["long_name", "short_name", "litellm_model"]
+    readonly_fields = ["is_demo"]
+    formfield_overrides = {
+        **DeskAdmin.formfield_overrides,
+        ManyToManyField: {"widget": UnfoldAdminCheckboxSelectMultipleWidget},
+    }
+    fieldsets = [
+        (None, {"fields": ["long_name", "short_name", "is_active", "is_demo", "studies"]}),
+        (
+            gettext_lazy("How it is called"),
+            {"fields": ["litellm_model", "api_base", "key_name", "parameters", "header"]},
+        ),
+        (
+            gettext_lazy("As released"),
+            {
+                "fields": [
+                    *["longcode", "model_family", "model_provider", "provider_code"],
+                    *["model_provider_type", "model_type", "link", "default_params"],
+                ]
+            },
+        ),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelEndpoint]:
+        rows: QuerySet[ModelEndpoint] = super().get_queryset(request)
+        ended = {
+            f"ended_{outcome}": Count("calls", filter=Q(calls__outcome=outcome))
+            for outcome in Outcome.values
+        }
+        opening = Q(calls__attempt__interaction__turn=0, calls__try_number=0)
+        total = ModelCall.objects.filter(attempt__interaction__turn=0, try_number=0).count()
+        return rows.annotate(
+            draws=Count("calls", filter=opening), draws_of_all=Value(total), **ended
+        ).prefetch_related("studies")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_POST(self.try_once))
+        urls: list[URLPattern] = super().get_urls()
+        return [path("<int:pk>/try/", view, name="collection_modelendpoint_try"), *urls]
+
+    def save_model(self, request: HttpRequest, obj: ModelEndpoint, form: Any, change: bool) -> None:
+        obj.is_demo = obj.litellm_model.startswith(f"{PROVIDER}/")
+        super().save_model(request, obj, form, change)
+        calls = obj.calls.count() if change and TREATMENT & set(form.changed_data) else 0
+        if calls:
+            messages.warning(
+                request,
+                ngettext(
+                    "%d call was made with the earlier settings. A new endpoint keeps them apart.",
+                    "%d calls were made with the earlier settings. A new endpoint keeps them "
+                    "apart.",
+                    calls,
+                )
+                % calls,
+            )
+        if obj.key_name and obj.key_name not in settings.MODEL_KEYS:
+            messages.warning(request, _("The key %s is not set on this server.") % obj.key_name)
+
+    def page_context(self, row: ModelEndpoint) -> dict[str, Any]:
+        return {"drawn": self.drawn(row), "outcomes": endings(row)}
+
+    @display(description=gettext_lazy("mark"), ordering="is_demo")
+    def demo(self, row: ModelEndpoint) -> SafeString | None:
+        return tag(_("Demo")) if row.is_demo else None
+
+    @display(description=gettext_lazy("key"), ordering="key_name")
+    def key(self, row: ModelEndpoint) -> str | None:
+        if row.key_name and row.key_name not in settings.MODEL_KEYS:
+            return tag(_("%s is not set") % row.key_name, "bad")
+        return row.key_name or None
+
+    @display(description=gettext_lazy("studies"))
+    def used_in(self, row: ModelEndpoint) -> str:
+        return ", ".join(study.slug for study in row.studies.all())
+
+    @display(description=gettext_lazy("share of draws"), ordering="draws")
+    def drawn(self, row: Any) -> str:
+        share = 100 * row.draws / row.draws_of_all if row.draws_of_all else 0
+        return f"{row.draws} ({share:.0f} %)"
+
+    @display(description=gettext_lazy("outcomes of calls"))
+    def outcomes(self, row: Any) -> str:
+        return ", ".join(f"{number} {label}" for label, number in endings(row)) or _("none yet")
+
+    @display(description="")
+    def try_button(self, row: ModelEndpoint) -> SafeString:
+        url = reverse("admin:collection_modelendpoint_try", args=[row.pk])
+        return format_html(
+            '<button class="desk-button" form="try-form" formaction="{}">{}</button>', url, _("Try")
+        )
+
+    def try_once(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Send one short message to the model as participants' messages are sent, and show all."""
+        endpoint = get_object_or_404(ModelEndpoint, pk=pk)
+        if not self.has_change_permission(request, endpoint):
+            raise PermissionDenied
+        spec = llm.ModelSpec(
+            litellm_model=endpoint.litellm_model,
+            api_base=endpoint.api_base,
+            key_name=endpoint.key_name,
+            parameters=endpoint.parameters,
+        )
+        sent = [
+            {"role": "system", "content": endpoint.header},
+            {"role": "user", "content": TRY_PROMPT},
+        ]
+        reply = async_to_sync(llm.complete)(
+            spec, sent, limit_s=TRY_LIMIT_S, seed=new_seed() % 2**31
+        )
+        self.log_change(request, endpoint, f"Tried: {reply.outcome}")
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts,
+            "title": _("Test of %s") % endpoint,
+            "endpoint": endpoint,
+            "sent": sent,
+            "reply": reply,
+            "outcome": Outcome(reply.outcome),
+            "media": self.media,
+        }
+        return TemplateResponse(request, "admin/collection/modelendpoint/try.html", context)
+
+
+TREATMENT = {"header", "parameters", "litellm_model", "api_base", "long_name"}
+"""Fields that say what participants met."""
+
+
+def endings(row: Any) -> list[tuple[str, int]]:
+    """(label, number) of every outcome that calls of this endpoint had."""
+    counted = [(outcome.label, getattr(row, f"ended_{outcome}")) for outcome in Outcome]
+    return [(str(label), number) for label, number in counted if number]

@@ -1,0 +1,70 @@
+"""What the desk asks and refuses before a model endpoint is stored."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from collection.llm.client import OURS
+from surveys.forms import DocumentField
+
+
+class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A model endpoint. Keys are chosen by name; their values are never seen here."""
+
+    key_name = forms.ChoiceField(
+        label=gettext_lazy("Key"),
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text=gettext_lazy("The server's environment sets it as REFRACT_KEY_NAME."),
+    )
+    parameters = DocumentField(
+        rows=6,
+        required=False,
+        initial=dict,
+        help_text=gettext_lazy('Sent with every call: {"temperature": 1.0, "max_tokens": 256}.'),
+    )
+    default_params = DocumentField(
+        rows=6,
+        label=gettext_lazy("Default parameters"),
+        required=False,
+        initial=dict,
+        help_text=gettext_lazy("The provider's own, where known; released in models.jsonl."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields.get("key_name")
+        if isinstance(field, forms.ChoiceField):  # absent from the pages that only show
+            field.choices = key_choices(self.instance.key_name)
+
+    def clean_parameters(self) -> dict[str, Any]:
+        parameters = an_object(self.cleaned_data["parameters"])
+        if forbidden := sorted(OURS & set(parameters)):
+            raise ValidationError(
+                _("Refract sends %s itself; please leave it out.") % ", ".join(forbidden)
+            )
+        return parameters
+
+    def clean_default_params(self) -> dict[str, Any]:
+        return an_object(self.cleaned_data["default_params"])
+
+
+def an_object(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValidationError(_('Write names and values in braces: {"temperature": 1.0}.'))
+    return value
+
+
+def key_choices(stored: str) -> list[tuple[str, str]]:
+    """The names of the keys that are set, and the stored one even if it is not."""
+    known = [(name, name) for name in sorted(settings.MODEL_KEYS)]
+    if stored and stored not in settings.MODEL_KEYS:
+        known.append((stored, _("%s (not set on this server)") % stored))
+    return [("", _("No key")), *known]

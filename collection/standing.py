@@ -1,0 +1,70 @@
+"""Where participants stand, for many rows at once; `config.journey` says it for one person."""
+
+from typing import Any
+
+from django.db.models import Case, CharField, Count, Q, QuerySet, TextChoices, Value, When
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from collection.conversations import wanted
+from collection.models import Conversation
+from surveys.answers import flow
+from surveys.models import Participant
+
+
+class Stage(TextChoices):
+    """The order in which people pass them, then the two ways out."""
+
+    WELCOME = "welcome", gettext_lazy("Welcome and consent")
+    SURVEY = "survey", gettext_lazy("Survey")
+    INSTRUCTIONS = "instructions", gettext_lazy("Instructions")
+    CONVERSATIONS = "conversations", gettext_lazy("Conversations")
+    DONE = "done", gettext_lazy("Done")
+    STOPPED = "stopped", gettext_lazy("Stopped")
+    WITHDRAWN = "withdrawn", gettext_lazy("Withdrawn")
+
+
+STAGE = Case(
+    When(withdrawn_at__isnull=False, then=Value(Stage.WITHDRAWN.value)),
+    When(stopped_at__isnull=False, then=Value(Stage.STOPPED.value)),
+    When(consent__isnull=True, then=Value(Stage.WELCOME.value)),
+    When(survey_finished_at__isnull=True, then=Value(Stage.SURVEY.value)),
+    When(completed_at__isnull=False, then=Value(Stage.DONE.value)),
+    When(instructed_at__isnull=True, then=Value(Stage.INSTRUCTIONS.value)),
+    default=Value(Stage.CONVERSATIONS.value),
+    output_field=CharField(),
+)
+
+
+def with_stage(participants: QuerySet[Participant]) -> QuerySet[Participant]:
+    """Adds `stage` and `conversations_done`, and what `in_words` reads, in a few queries.
+
+    Study and instrument are prefetched, not joined: all rows then share one parsed instrument.
+    """
+    complete = Q(conversations__state=Conversation.State.COMPLETE)
+    return participants.annotate(
+        stage=STAGE, conversations_done=Count("conversations", filter=complete)
+    ).prefetch_related("study", "instrument", "responses", "pages")
+
+
+def in_words(participant: Any) -> str:
+    """The stage of a row of `with_stage`, and how far through it the person is."""
+    stage = Stage(participant.stage)
+    if stage == Stage.SURVEY:
+        page, pages = survey_page(participant)
+        return _("Survey, page %(page)d of %(pages)d") % {"page": page, "pages": pages}
+    if stage == Stage.CONVERSATIONS:
+        counts = {"done": participant.conversations_done, "total": wanted(participant)}
+        return _("Conversations, %(done)d of %(total)d done") % counts
+    return str(stage.label)
+
+
+def survey_page(participant: Participant) -> tuple[int, int]:
+    """(number of the page to be answered next, number of pages), from prefetched rows."""
+    responses = participant.responses.all()
+    pages = flow(
+        participant, {r.question: r.value["choice"] for r in responses if "choice" in r.value}
+    )
+    sent = {visit.page for visit in participant.pages.all() if visit.sent_at}
+    done = next((i for i, page in enumerate(pages) if page.code not in sent), len(pages))
+    return done + 1, len(pages)
