@@ -30,10 +30,19 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
 # litellm keeps an HTTP session per event loop, and here every call of async_to_sync has its own.
-LOGGING["filters"] = {
-    "no_unclosed_sessions": {
-        "()": "django.utils.log.CallbackFilter",
-        "callback": lambda record: not record.getMessage().startswith("Unclosed "),
-    }
+LOGGING = {
+    **LOGGING,
+    "filters": {
+        "no_sessions": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: not record.getMessage().startswith("Unclosed "),
+        }
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["no_sessions"],
+        }
+    },
 }
-LOGGING["handlers"]["console"]["filters"] = ["no_unclosed_sessions"]

@@ -1,0 +1,105 @@
+"""The socket of a waiting page: it says one word, to the right person."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from asgiref.sync import async_to_sync
+from asgiref.testing import ApplicationCommunicator
+
+from collection import generation
+from collection.models import Attempt
+from config.asgi import application
+from surveys.models import Study
+from tests.walk import Person
+
+pytestmark = pytest.mark.django_db
+Listen = Callable[[ApplicationCommunicator], Awaitable[None]]
+
+
+@pytest.fixture
+def alice(study: Study, monkeypatch: pytest.MonkeyPatch) -> Person:
+    """Waiting for her first replies."""
+    person = Person(study, PROLIFIC_PID="alice").ready()
+    person.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(generation, "launch", lambda attempt: None)
+        person.prompt(0)
+    return person
+
+
+def open_socket(listen: Listen, cookie: str, origin: str = "http://127.0.0.1:8000") -> None:
+    scope = {
+        "type": "websocket",
+        "path": "/s/prism/c/1/socket/",
+        "headers": [(b"origin", origin.encode()), (b"cookie", cookie.encode())],
+        "query_string": b"",
+        "subprotocols": [],
+    }
+
+    async def run() -> None:
+        socket = ApplicationCommunicator(application, scope)  # type: ignore[no-untyped-call]
+        await hear(socket, "websocket.connect")
+        await listen(socket)
+        await socket.wait(timeout=10)  # type: ignore[no-untyped-call]
+
+    async_to_sync(run)()
+
+
+def cookie_of(person: Person) -> str:
+    return f"refract_prism={person.client.cookies['refract_prism'].value}"
+
+
+async def hear(socket: ApplicationCommunicator, kind: str) -> None:
+    await socket.send_input({"type": kind, "code": 1000})  # type: ignore[no-untyped-call]
+
+
+async def said(socket: ApplicationCommunicator) -> str:
+    """The text of the next message to the page, or its kind if it has none."""
+    message = await socket.receive_output(timeout=10)  # type: ignore[no-untyped-call]
+    return str(message.get("text") or message["type"])
+
+
+async def refused(socket: ApplicationCommunicator) -> None:
+    assert await said(socket) == "websocket.close"
+    await hear(socket, "websocket.disconnect")
+
+
+def test_it_works(alice: Person) -> None:
+    attempt = Attempt.objects.get()
+
+    async def listen(socket: ApplicationCommunicator) -> None:
+        assert await said(socket) == "websocket.accept"
+        nothing = await socket.receive_nothing(timeout=0.2)  # type: ignore[no-untyped-call]
+        assert nothing
+        await generation.run(attempt.pk)
+        assert await said(socket) == "settled"
+        assert await said(socket) == "websocket.close"
+        await hear(socket, "websocket.disconnect")
+
+    open_socket(listen, cookie_of(alice))
+
+
+def test_what_settled_before_the_socket_opened_is_told_at_once(alice: Person) -> None:
+    async_to_sync(generation.run)(Attempt.objects.get().pk)
+
+    async def listen(socket: ApplicationCommunicator) -> None:
+        assert await said(socket) == "websocket.accept"
+        assert await said(socket) == "settled"
+
+        await hear(socket, "websocket.disconnect")
+
+    open_socket(listen, cookie_of(alice))
+
+
+def test_strangers_are_refused(alice: Person) -> None:
+    open_socket(refused, "refract_prism=forged:trusted:x")
+    open_socket(refused, "")
+
+
+def test_somebody_without_that_conversation_is_refused(alice: Person, study: Study) -> None:
+    bob = Person(study, PROLIFIC_PID="bob").ready()
+    open_socket(refused, cookie_of(bob))
+
+
+def test_other_sites_are_refused(alice: Person) -> None:
+    open_socket(refused, cookie_of(alice), origin="https://elsewhere.example")
