@@ -1,242 +1,288 @@
-"""The survey: which page comes next, in which order its options stand, and what was answered."""
+"""The survey: which page comes next, and what was answered."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from django.db import transaction
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from surveys.draws import shuffled
+from surveys import paradata
 from surveys.errors import DomainError, FieldErrors
-from surveys.instruments.schema import (
-    PREFER_NOT_TO_SAY,
-    Country,
-    FreeText,
-    Multiple,
-    Option,
-    Page,
-    Question,
-    Single,
-    Sliders,
-)
-from surveys.models import OptionOrder, PageVisit, Participant, Response
-from surveys.places import choices as country_choices
-from surveys.sliders import Mark, read_mark
-from surveys.texts import clean_text
+from surveys.instruments.conditions import Value
+from surveys.instruments.schema import Comprehension, Page, Question
+from surveys.models import Order, PageVisit, Participant, Response
+from surveys.reading import Answer, read
+from surveys.sheet import Sheet
+from surveys.variants import arms_of
 
 
-def choices_of(participant: Participant) -> dict[str, str]:
-    """Question code -> chosen option code, of every single choice answered so far."""
-    rows = participant.responses.values_list("question", "value")
-    return {question: value["choice"] for question, value in rows if "choice" in value}
+@dataclass
+class Standing:
+    """A person's survey as it stands in the database."""
+
+    sheet: Sheet
+    responses: dict[str, Response]
+    visits: dict[str, PageVisit]
+    """Page code -> visit, of every page that was opened."""
+
+    @property
+    def sent(self) -> set[str]:
+        return {code for code, visit in self.visits.items() if visit.sent_at}
+
+    @property
+    def pending(self) -> Page | None:
+        """The first page that was not sent yet, or None at the survey's end."""
+        sent = self.sent
+        return next((page for page in self.sheet.pages if page.code not in sent), None)
 
 
-def flow(participant: Participant, choices: Mapping[str, str] | None = None) -> list[Page]:
-    """The pages this person gets to see, given their answers so far."""
-    chosen = dict(choices_of(participant) if choices is None else choices)
-    return [
-        page for page in participant.file.pages if not page.show_if or page.show_if.holds(chosen)
-    ]
+def standing(participant: Participant) -> Standing:
+    """Read once per request: whoever changes answers calls `read_again`."""
+    known: Standing | None = participant.__dict__.get("_standing")
+    return known or read_again(participant)
 
 
-def pages_to_expect(participant: Participant) -> list[Page]:
-    """The pages shown, and those that an answer still to come may open: "page 4 of 9"."""
-    choices = choices_of(participant)
-    return [
-        page
-        for page in participant.file.pages
-        if not page.show_if
-        or page.show_if.holds(choices)
-        or not {name for name, _codes in page.show_if.leaves()} <= set(choices)
-    ]
+def read_again(participant: Participant) -> Standing:
+    responses = {response.question: response for response in participant.responses.all()}
+    values = {code: response.value for code, response in responses.items()}
+    sheet = Sheet(participant.file, participant.seed, arms_of(participant), values)
+    visits = {visit.page: visit for visit in participant.pages.all()}
+    found = Standing(sheet, responses, visits)
+    participant.__dict__["_standing"] = found
+    return found
 
 
-def questions_on(page: Page, choices: Mapping[str, str]) -> list[Question]:
-    return [q for q in page.questions if not q.show_if or q.show_if.holds(dict(choices))]
+def sheet_of(participant: Participant) -> Sheet:
+    return standing(participant).sheet
 
 
 def pending_page(participant: Participant) -> Page | None:
     """The first page that was not sent yet, or None at the survey's end."""
-    sent = set(participant.pages.filter(sent_at__isnull=False).values_list("page", flat=True))
-    return next((page for page in flow(participant) if page.code not in sent), None)
+    return standing(participant).pending
 
 
-def open_page(participant: Participant, page: Page) -> None:
-    """Note that a page is shown, and draw the order of its options once."""
-    PageVisit.objects.get_or_create(
-        participant=participant, page=page.code, defaults={"shown_at": timezone.now()}
-    )
-    for question in page.questions:
-        if isinstance(question, Multiple | Sliders) and question.randomise:
-            OptionOrder.objects.get_or_create(
-                participant=participant,
-                question=question.code,
-                defaults={"codes": drawn_order(participant.seed, question)},
-            )
+def pages_to_expect(participant: Participant) -> list[Page]:
+    """The pages shown, and those that an answer still to come may open: "page 4 of 9"."""
+    return sheet_of(participant).expected()
 
 
-def drawn_order(seed: int, question: Multiple | Sliders) -> list[str]:
-    """All codes in a drawn order, one's own ("other") always last."""
-    own = question.other
-    codes = [item.code for item in question.items if item is not own]
-    return shuffled(codes, seed, "order", question.code) + ([own.code] if own else [])
+def open_page(participant: Participant, page: Page) -> bool:
+    """Note that a page is shown and in which orders its parts stand; whether it is the first time.
 
-
-def ordered_items(participant: Participant, question: Multiple | Sliders) -> list[Option]:
-    items = {item.code: item for item in question.items}
-    row = participant.orders.filter(question=question.code).first()
-    return [items[code] for code in (row.codes if row else items)]
+    Without a transaction of its own: both notes can be made again.
+    """
+    state = standing(participant)
+    if page.code in state.visits:
+        return False
+    orders = state.sheet.orders(page)
+    if not state.visits:
+        orders |= state.sheet.page_orders()
+    visit = PageVisit(participant=participant, page=page.code, shown_at=timezone.now())
+    PageVisit.objects.bulk_create([visit], ignore_conflicts=True)
+    if orders:
+        Order.objects.bulk_create(
+            [
+                Order(participant=participant, scope=scope, codes=codes)
+                for scope, codes in orders.items()
+            ],
+            ignore_conflicts=True,
+        )
+    return True
 
 
 @dataclass
-class Answer:
-    """A checked answer, ready to store: see `Response.value` for its shapes."""
+class Outcome:
+    """What became of a page's form, before it is stored."""
 
-    value: dict[str, Any]
-    touches: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    attempts: dict[str, list[str]] = field(default_factory=dict)
+    """Comprehension checks: all options chosen so far."""
+    is_screened: bool = False
 
 
-def record(participant: Participant, page: Page, data: QueryDict) -> None:
-    """Store all answers of a page, or none and raise FieldErrors.
+@contextmanager
+def locked(participant: Participant) -> Iterator[Standing]:
+    """Where the person stands, while no other tab of theirs can change it."""
+    with transaction.atomic():
+        ends = ("survey_finished_at", "screened_at", "stopped_at")
+        row = Participant.objects.select_for_update().only(*ends).get(pk=participant.pk)
+        for name in ends:
+            setattr(participant, name, getattr(row, name))
+        yield read_again(participant)
 
-    Sending a page again replaces its answers; the last page ends the survey for good.
+
+def record(participant: Participant, page: Page, data: QueryDict) -> dict[str, str]:
+    """Store all answers of a page, or none and return what is wrong: field -> message.
+
+    To be called in `locked`. Sending a page again replaces its answers; the last page ends the
+    survey for good. The attempts at a comprehension check count even if the page is refused.
     """
-    choices = choices_of(participant)
-    answers: dict[str, Answer] = {}
-    errors: dict[str, str] = {}
-    untouched = participant.protocol.untouched_counts
-    for question in questions_on(page, choices):
-        try:
-            answers[question.code] = read(question, data, untouched)
-        except FieldErrors as error:
-            errors |= error.errors
-        except DomainError as error:
-            errors[question.code] = error.message
-    if errors:
-        raise FieldErrors(errors)
-    _store(participant, page, answers)
+    state = standing(participant)
+    if error := belonging_error(participant, state.sheet, page, data):
+        return {"": error}
+    outcome = judged(state, page, data, participant.protocol.untouched_counts)
+    if not outcome.errors:
+        _store(participant, page, outcome, data)
+        return {}
+    visit = state.visits.get(page.code)
+    if visit and paradata.take(participant, visit, data):
+        visit.save(update_fields=["paradata"])
+    if codes := outcome.attempts:
+        _store_answers(participant, outcome, {code: outcome.answers[code] for code in codes})
+    return outcome.errors
 
 
-@transaction.atomic
-def _store(participant: Participant, page: Page, answers: dict[str, Answer]) -> None:
-    # Lock, then look: a second tab may have ended the survey in the meantime.
-    row = Participant.objects.select_for_update().get(pk=participant.pk)
-    if row.survey_finished_at is not None:
-        return
-    now = timezone.now()
-    for code, answer in answers.items():
-        Response.objects.update_or_create(
-            participant=row,
-            question=code,
-            defaults={"value": answer.value, "touches": answer.touches},
+def belonging_error(
+    participant: Participant, sheet: Sheet, page: Page, data: QueryDict
+) -> str | None:
+    """What is wrong with a form that is not of this person's page as it is now."""
+    version = data.get("instrument")
+    if version is not None and version != participant.instrument.sha256:
+        return _("This page is of another version of the survey. Please send it once more.")
+    shown = {question.code for question in sheet.step(page).questions}
+    hidden = {question.code for question in sheet.file.questions()} - shown
+    if any(is_of(name, hidden) and not is_of(name, shown) for name in data):
+        return _(
+            "One of these questions does not apply to you any more, because an earlier answer "
+            "has changed. Please look over this page and send it again."
         )
-    PageVisit.objects.update_or_create(
-        participant=row,
-        page=page.code,
-        defaults={"sent_at": now},
-        create_defaults={"shown_at": now, "sent_at": now},
+    return None
+
+
+def is_of(name: str, codes: Iterable[str]) -> bool:
+    """Whether a form's field belongs to one of the questions."""
+    return any(name == code or name.startswith(f"{code}_") for code in codes)
+
+
+def judged(state: Standing, page: Page, data: QueryDict, untouched: bool) -> Outcome:
+    """Nothing is stored. untouched: whether a line that was never touched counts."""
+    outcome = Outcome()
+    questions = state.sheet.step(page).questions
+    for question in questions:
+        try:
+            outcome.answers[question.code] = read(question, data, untouched)
+        except FieldErrors as error:
+            outcome.errors |= error.errors
+        except DomainError as error:
+            outcome.errors[question.code] = error.message
+    if not outcome.errors:
+        for question in questions:
+            if isinstance(question, Comprehension):
+                _judge_attempt(outcome, question, state.responses.get(question.code), data)
+    return outcome
+
+
+def _judge_attempt(
+    outcome: Outcome, question: Comprehension, before: Response | None, data: QueryDict
+) -> None:
+    """Count an attempt once, however often its form is sent; once passed, it stays passed."""
+    attempts = list(before.attempts) if before else []
+    choice = outcome.answers[question.code].value.get("choice")
+    is_passed = bool(attempts) and attempts[-1] in question.correct
+    if is_passed:
+        outcome.answers[question.code].value["choice"] = attempts[-1]
+    elif data.get(f"{question.code}_attempt", str(len(attempts) + 1)) == str(len(attempts) + 1):
+        attempts.append(choice or "")
+    outcome.attempts[question.code] = attempts
+    if attempts[-1] in question.correct:
+        return
+    if len(attempts) >= question.attempts:
+        outcome.is_screened = True
+    else:
+        outcome.errors[question.code] = question.explanation
+
+
+def _store(participant: Participant, page: Page, outcome: Outcome, data: QueryDict) -> None:
+    _store_answers(participant, outcome, outcome.answers)
+    state = standing(participant)
+    _store_visit(participant, state, page, data)
+    participant.drafts.filter(page=draft_page(page)).delete()
+    mark_unreachable(state)
+    if outcome.is_screened:
+        participant.screened_at = timezone.now()
+        participant.save(update_fields=["screened_at"])
+        participant.drafts.all().delete()  # nobody comes back for them
+    elif state.pending is None:
+        finish(participant)
+
+
+def _store_visit(participant: Participant, state: Standing, page: Page, data: QueryDict) -> None:
+    now = timezone.now()
+    visit = PageVisit(participant=participant, page=page.code, shown_at=now, sent_at=now)
+    if known := state.visits.get(page.code):
+        visit.paradata = known.paradata
+    is_noted = paradata.take(participant, visit, data)
+    PageVisit.objects.bulk_create(
+        [visit],
+        update_conflicts=True,
+        unique_fields=["participant", "page"],
+        # What another tab saved meanwhile may be lost, until its next save: records are whole.
+        update_fields=["sent_at", "paradata"] if is_noted else ["sent_at"],
     )
-    row.drafts.filter(page=draft_page(page)).delete()
-    if pending_page(row) is None:
-        row.survey_finished_at = now
-        row.save(update_fields=["survey_finished_at"])
+    state.visits[page.code] = visit
+
+
+def finish(participant: Participant) -> None:
+    """The survey ends; without conversations, so does the study."""
+    participant.survey_finished_at = timezone.now()
+    fields = ["survey_finished_at"]
+    if participant.file.conversation is None:
+        participant.completed_at = participant.survey_finished_at
+        fields.append("completed_at")
+        participant.drafts.all().delete()
+    participant.save(update_fields=fields)
+
+
+def _store_answers(participant: Participant, outcome: Outcome, answers: dict[str, Answer]) -> None:
+    """Store answers and take them into the standing, which is then as the database has it."""
+    rows = [
+        Response(
+            participant=participant,
+            question=code,
+            value=answer.value,
+            touches=answer.touches,
+            attempts=outcome.attempts.get(code, []),
+            language=participant.language or participant.file.language,
+        )
+        for code, answer in answers.items()
+    ]
+    Response.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["participant", "question"],
+        update_fields=["value", "touches", "attempts", "language", "is_shown", "answered_at"],
+    )
+    state = standing(participant)
+    state.responses |= {row.question: row for row in rows}
+    values = {code: response.value for code, response in state.responses.items()}
+    state.sheet = replace(state.sheet, values=values)
+
+
+def mark_unreachable(state: Standing) -> None:
+    """Keep beside each answer whether the others still lead to its question."""
+    shown = state.sheet.shown
+    changed = [row for code, row in state.responses.items() if row.is_shown != (code in shown)]
+    for row in changed:
+        row.is_shown = not row.is_shown
+        # By its name: what was just written together has no id here.
+        Response.objects.filter(participant=row.participant_id, question=row.question).update(
+            is_shown=row.is_shown
+        )
+
+
+def shown_values(participant: Participant) -> dict[str, Value]:
+    """Question code -> answer, of the questions that were shown in the end."""
+    return sheet_of(participant).shown
 
 
 def draft_page(page: Page) -> str:
     return f"survey/{page.code}"
 
 
-def read(question: Question, data: QueryDict, untouched_counts: bool) -> Answer:
-    """The answer to one question. Raises DomainError or FieldErrors in the person's words."""
-    match question:
-        case Single():
-            return read_single(question, data)
-        case Country():
-            return read_country(question, data)
-        case Multiple():
-            return read_multiple(question, data)
-        case Sliders():
-            return read_sliders(question, data, untouched_counts)
-        case FreeText():
-            return read_text(question, data)
-
-
-def read_single(question: Single, data: QueryDict) -> Answer:
-    choice = data.get(question.code, "")
-    if choice not in {option.code for option in question.options}:
-        raise DomainError("missing", _("Please choose one answer."))
-    if choice != question.self_describe:
-        return Answer({"choice": choice, "text": None})
-    text = clean_text(data.get(f"{question.code}_text", ""), question.max_length)
-    if not text:
-        raise DomainError("missing", _("Please describe it in your own words, or choose another."))
-    return Answer({"choice": choice, "text": text})
-
-
-def read_country(question: Country, data: QueryDict) -> Answer:
-    choice = data.get(question.code, "")
-    if choice != PREFER_NOT_TO_SAY and choice not in dict(country_choices()):
-        raise DomainError("missing", _("Please choose a country from the list."))
-    return Answer({"choice": choice, "text": None})
-
-
-def read_multiple(question: Multiple, data: QueryDict) -> Answer:
-    known = [item.code for item in question.items]
-    chosen = set(data.getlist(question.code))
-    text = clean_text(data.get(f"{question.code}_other_text", ""), question.max_length)
-    if not chosen or not chosen <= set(known):
-        raise DomainError("missing", _("Please choose at least one answer."))
-    if not question.other or question.other.code not in chosen:
-        text = ""
-    return Answer(
-        {"chosen": [code for code in known if code in chosen], "other_text": text or None}
-    )
-
-
-def read_sliders(question: Sliders, data: QueryDict, untouched_counts: bool) -> Answer:
-    errors: dict[str, str] = {}
-    marks: dict[str, Mark] = {}
-    other_text = ""
-    try:
-        other_text = clean_text(data.get(f"{question.code}_other_text", ""), question.max_length)
-    except DomainError as error:
-        errors[f"{question.code}_other_text"] = error.message
-    for item in question.items:
-        name = f"{question.code}_{item.code}"
-        is_own = item is question.other
-        try:
-            mark = read_mark(
-                data,
-                name,
-                minimum=question.minimum,
-                maximum=question.maximum,
-                untouched_counts=untouched_counts,
-            )
-        except DomainError as error:
-            errors[name] = error.message
-            continue
-        if is_own and not other_text:
-            continue  # a line moved without a statement rates nothing
-        if mark.is_missing:
-            errors[name] = _("Please rate this")
-        else:
-            marks[item.code] = mark
-    if errors:
-        raise FieldErrors(errors)
-    return Answer(
-        {
-            "scores": {code: mark.value for code, mark in marks.items()},
-            "other_text": other_text or None,
-        },
-        {code: mark.touch.as_json() for code, mark in marks.items() if mark.is_touched},
-    )
-
-
-def read_text(question: FreeText, data: QueryDict) -> Answer:
-    text = clean_text(data.get(question.code, ""), question.max_length)
-    if not text:
-        raise DomainError("missing", _("Please write a few words."))
-    return Answer({"text": text})
+def questions_on(participant: Participant, page: Page) -> tuple[Question, ...]:
+    """The questions of a page that are shown, in the person's order."""
+    return sheet_of(participant).step(page).questions

@@ -9,7 +9,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from surveys import variants
 from surveys.errors import DomainError
+from surveys.instruments.languages import in_language
 from surveys.models import (
     Consent,
     ConsentText,
@@ -100,8 +102,8 @@ def is_simulated(study: Study, parameters: Mapping[str, str]) -> bool:
         raise DomainError("forged", _("This link is not complete.")) from error
 
 
-def filled_consent(study: Study) -> dict[str, Any]:
-    """The consent document with the study's settings in place of its placeholders."""
+def filled_consent(study: Study, language: str = "") -> dict[str, Any]:
+    """The consent document in a language, with the study's settings in place of placeholders."""
     values = {
         "contact_name": study.contact_name,
         "contact_email": study.contact_email,
@@ -111,8 +113,8 @@ def filled_consent(study: Study) -> dict[str, Any]:
         "platform_name": study.platform_name,
         "withdrawal_days": study.withdrawal_days,
     }
-    document: dict[str, Any] = _filled(study.consent_document, values)
-    document["facts"] = [fact for fact in document["facts"] if fact["text"].strip()]
+    document: dict[str, Any] = _filled(in_language(study.consent_document, language), values)
+    document["facts"] = [fact for fact in document.get("facts", ()) if fact["text"].strip()]
     return document
 
 
@@ -138,7 +140,7 @@ def show_consent(participant: Participant) -> None:
 @transaction.atomic
 def consent(participant: Participant) -> None:
     """Keep that the person consented, and to which text. A second time changes nothing."""
-    document = filled_consent(participant.study)
+    document = filled_consent(participant.study, participant.language)
     sha256 = fingerprint(document)
     text, _created = ConsentText.objects.get_or_create(
         study=participant.study,
@@ -149,6 +151,7 @@ def consent(participant: Participant) -> None:
         participant=participant,
         defaults={"text": text, "version": text.version, "sha256": sha256},
     )
+    variants.assign(participant)
 
 
 @transaction.atomic
@@ -168,11 +171,16 @@ def decline(participant: Participant) -> None:
     row.delete()
 
 
+@transaction.atomic
 def stop(participant: Participant) -> None:
-    """The person leaves for good. What they gave so far stays unless they withdraw it."""
+    """The person leaves for good. What they sent so far stays unless they withdraw it.
+
+    What they had not sent goes at once: nobody comes back for it.
+    """
     if participant.stopped_at is None and participant.completed_at is None:
         participant.stopped_at = timezone.now()
         participant.save(update_fields=["stopped_at"])
+        participant.drafts.all().delete()
 
 
 @transaction.atomic
@@ -181,7 +189,15 @@ def withdraw(participant: Participant) -> None:
     if participant.withdrawn_at is not None:
         return
     now = timezone.now()
-    for related in ("responses", "orders", "pages", "drafts", "problems", "conversations"):
+    for related in (
+        "responses",
+        "orders",
+        "assignments",
+        "pages",
+        "drafts",
+        "problems",
+        "conversations",
+    ):
         getattr(participant, related).all().delete()
     Identity.objects.filter(participant=participant).delete()
     participant.withdrawn_at = now
@@ -189,10 +205,12 @@ def withdraw(participant: Participant) -> None:
     participant.save(update_fields=["withdrawn_at", "stopped_at"])
 
 
+@transaction.atomic
 def complete(participant: Participant) -> None:
     if participant.completed_at is None:
         participant.completed_at = timezone.now()
         participant.save(update_fields=["completed_at"])
+        participant.drafts.all().delete()
 
 
 def withdrawable_until(participant: Participant) -> date:

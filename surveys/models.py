@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from surveys.draws import new_seed
+from surveys.instruments.languages import in_language
 from surveys.instruments.schema import InstrumentFile
 from surveys.protocol import PRESETS, Protocol
 
@@ -55,16 +56,44 @@ class Instrument(models.Model):
     def __str__(self) -> str:
         return f"{self.title} ({self.sha256[:8]})"
 
-    @cached_property
+    @property
     def file(self) -> InstrumentFile:
-        """Parsed once per process: versions are immutable and parsing costs more than a page."""
-        if self.sha256 not in _parsed:
-            _parsed[self.sha256] = InstrumentFile.model_validate(self.document)
-        return _parsed[self.sha256]
+        """In its own language."""
+        return self.in_language("")
+
+    def in_language(self, language: str) -> InstrumentFile:
+        """With the texts of a language, or of its own where it lacks them.
+
+        Parsed once per process: versions are immutable and parsing costs more than a page.
+        """
+        key = (self.sha256, language)
+        if key not in _parsed:
+            document = in_language(self.document, language)
+            _parsed[key] = InstrumentFile.model_validate(document)
+        return _parsed[key]
 
 
-_parsed: dict[str, InstrumentFile] = {}
-"""Instrument files by hash."""
+_parsed: dict[tuple[str, str], InstrumentFile] = {}
+"""Instrument files by hash and language."""
+
+
+class TranslationReview(models.Model):
+    """That a named person read an instrument version's texts in a language and stands by them."""
+
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="reviews")
+    language = models.CharField(max_length=16)
+    reviewer = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["instrument", "language"], name="one_review_per_language"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.language}, reviewed by {self.reviewer}"
 
 
 class Study(models.Model):
@@ -77,6 +106,8 @@ class Study(models.Model):
         _("protocol"), default=prism_protocol, validators=[check_protocol]
     )
     consent_document = models.JSONField(help_text=_("Version, sections and margin notes."))
+    languages = models.JSONField(default=list, blank=True)
+    """Codes offered beside the instrument's own language."""
     is_open = models.BooleanField(default=True, help_text=_("New people can take part."))
     is_demo = models.BooleanField(default=False)
 
@@ -144,12 +175,16 @@ class Participant(models.Model):
     is_recruited = models.BooleanField(default=False)
     """Came with a recruiter's id, so the quota of conversations per type binds."""
     is_simulated = models.BooleanField(default=False, editable=False)
+    language = models.CharField(max_length=16, blank=True)
+    """Empty until one is chosen: then the instrument's own is used."""
 
     arrived_at = models.DateTimeField(auto_now_add=True)
     consent_shown_at = models.DateTimeField(null=True, blank=True)
     survey_finished_at = models.DateTimeField(null=True, blank=True)
     instructed_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
+    screened_at = models.DateTimeField(null=True, blank=True)
+    """Left after the last wrong answer to a comprehension check."""
     stopped_at = models.DateTimeField(null=True, blank=True)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     rejected_at = models.DateTimeField(null=True, blank=True)
@@ -166,7 +201,7 @@ class Participant(models.Model):
     @property
     def file(self) -> InstrumentFile:
         """The instrument this person began with, whatever the study uses by now."""
-        return self.instrument.file
+        return self.instrument.in_language(self.language)
 
     @property
     def protocol(self) -> Protocol:
@@ -249,18 +284,18 @@ class Decline(models.Model):
 
 
 class Response(models.Model):
-    """The answer to one survey question.
-
-    value, by question type: single and country {"choice": code, "text": str|null};
-    multiple {"chosen": [codes], "other_text": str|null}; sliders {"scores": {code: int},
-    "other_text": str|null}; text {"text": str}.
-    """
+    """The answer to one survey question. `surveys.reading` says which shapes `value` has."""
 
     participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="responses")
     question = models.CharField(max_length=64)
     value = models.JSONField()
     touches = models.JSONField(default=dict, blank=True)
-    """Sliders only: code -> {"first": int, "first_by": str, "moves": int, "ms": int}."""
+    """Lines only: item ("" for a single line) -> {"first", "first_by", "moves", "ms"}."""
+    attempts = models.JSONField(default=list, blank=True)
+    """Comprehension checks only: the options chosen, one per attempt."""
+    is_shown = models.BooleanField(default=True)
+    """False where later answers led past the question: kept, and released as not shown."""
+    language = models.CharField(max_length=16, blank=True)
     answered_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -274,22 +309,48 @@ class Response(models.Model):
         return f"{self.question} of {self.participant}"
 
 
-class OptionOrder(models.Model):
-    """The order in which a question's options were shown, drawn from the participant's seed."""
+class Order(models.Model):
+    """The order in which something was shown, drawn from the participant's seed.
+
+    scope: a question's code for its options, statements or rows; page:CODE for a page's
+    questions; block:CODE for a block's pages; pages: for all. The stream of the draw is
+    `rng(participant.seed, "order", scope)`.
+    """
 
     participant = models.ForeignKey(Participant, on_delete=models.CASCADE, related_name="orders")
-    question = models.CharField(max_length=64)
+    scope = models.CharField(max_length=80)
     codes = models.JSONField()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["participant", "question"], name="one_order_per_question"
-            )
+            models.UniqueConstraint(fields=["participant", "scope"], name="one_order_per_scope")
         ]
 
     def __str__(self) -> str:
-        return f"order of {self.question} for {self.participant}"
+        return f"order of {self.scope} for {self.participant}"
+
+
+class Assignment(models.Model):
+    """The arm of a between-subject variant that a participant is in.
+
+    The stream of the draw is `rng(participant.seed, "variant", variant)`.
+    """
+
+    participant = models.ForeignKey(
+        Participant, on_delete=models.CASCADE, related_name="assignments"
+    )
+    variant = models.CharField(max_length=64)
+    arm = models.CharField(max_length=64)
+    counts = models.JSONField()
+    """Arm -> how many were in it before: one of the smallest was drawn."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["participant", "variant"], name="one_arm_per_variant")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.variant}: {self.arm}"
 
 
 class PageVisit(models.Model):
@@ -299,6 +360,8 @@ class PageVisit(models.Model):
     page = models.CharField(max_length=64)
     shown_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True)
+    paradata = models.JSONField(default=dict, blank=True)
+    """Load of the page -> what its script noted: see `surveys.paradata`."""
 
     class Meta:
         constraints = [

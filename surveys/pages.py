@@ -1,143 +1,231 @@
 """How survey questions look on a page: their options in order, what was given, what is missing."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cache
 
 from django.http import QueryDict
+from django.utils.dates import MONTHS
+from django.utils.html import escape, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
-from surveys import answers
 from surveys.instruments.schema import (
     PREFER_NOT_TO_SAY,
+    Choosing,
+    Comprehension,
     Country,
+    Date,
     FreeText,
+    Likert,
+    Matrix,
     Multiple,
+    Number,
     Option,
     Page,
     Question,
+    Ranking,
+    Scale,
     Single,
+    Slider,
     Sliders,
 )
-from surveys.models import Participant
+from surveys.models import Response
 from surveys.places import choices as country_choices
+from surveys.reading import DATE_PARTS, RADIO, as_fields
+from surveys.sheet import Sheet
 from surveys.sliders import Line, filled
+from surveys.wording import filled as piped
+
+
+@dataclass
+class Row:
+    """A line of a likert, a matrix or a ranking. chosen: codes, or the place in a ranking."""
+
+    item: Option
+    name: str
+    chosen: set[str]
+    error: str = ""
 
 
 @dataclass
 class Shown:
-    """One question as its partial draws it."""
+    """One question as its partial draws it; only what its type has is filled."""
 
     question: Question
     chosen: set[str] = field(default_factory=set)
     text: str = ""
+    """What stands in its text field, or in the one beside "other"."""
     error: str = ""
     text_error: str = ""
     options: list[Option] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
-    countries: list[tuple[str, str]] = field(default_factory=list)
+    countries: SafeString | str = ""
+    """The options of a list of countries, ready."""
+    parts: dict[str, str] = field(default_factory=dict)
+    """Of a date: year, month, day."""
+    months: list[tuple[str, str]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    attempt: int = 0
+    """Of a comprehension check, from 1."""
+    is_declined: bool = False
 
     @property
     def template(self) -> str:
         return f"surveys/questions/{self.question.type}.html"
 
-
-def shown_questions(
-    participant: Participant, page: Page, data: QueryDict | None, errors: Mapping[str, str]
-) -> list[Shown]:
-    """All questions of a page; `data` is what a draft or a refused form holds, else the answers."""
-    given = data if data is not None else given_answers(participant, page)
-    choices = answers.choices_of(participant)
-    return [
-        shown(participant, question, given, errors)
-        for question in answers.questions_on(page, choices)
-    ]
+    @property
+    def has_own_decline(self) -> bool:
+        """Whether "Prefer not to say" is a box of its own, below the question."""
+        return self.question.prefer_not_to_say and not isinstance(self.question, RADIO)
 
 
-def shown(
-    participant: Participant, question: Question, given: QueryDict, errors: Mapping[str, str]
-) -> Shown:
-    code = question.code
-    view = Shown(question, chosen=set(given.getlist(code)), error=errors.get(code, ""))
+@dataclass(frozen=True)
+class Given:
+    """What a page is filled with: a draft or a refused form, else the stored answers."""
+
+    data: QueryDict
+    errors: Mapping[str, str]
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    """Comprehension checks: which attempt comes next."""
+    start_middle: bool = False
+
+    def error(self, name: str) -> str:
+        return self.errors.get(name, "")
+
+
+def shown_page(sheet: Sheet, page: Page, given: Given) -> tuple[Page, list[Shown]]:
+    """The page with earlier answers in its texts, and its shown questions in order."""
+    page = piped(page, sheet)
+    questions = {question.code: question for question in page.questions}
+    codes = [question.code for question in sheet.step(page).questions]
+    return page, [shown(sheet, questions[code], given) for code in codes]
+
+
+def shown(sheet: Sheet, question: Question, given: Given) -> Shown:
+    code, data = question.code, given.data
+    view = Shown(
+        question,
+        chosen=set(data.getlist(code)),
+        text=data.get(code, ""),
+        error=given.error(code),
+        is_declined=f"{code}_declined" in data,
+    )
+    if question.prefer_not_to_say and isinstance(question, RADIO):
+        declining = [Option(code=PREFER_NOT_TO_SAY, label=_("Prefer not to say"))]
+    else:
+        declining = []
+    match question:
+        case Choosing():
+            view.options = [*sheet.items(question), *declining]
+        case Multiple():
+            view.options = sheet.items(question)
+        case Country():
+            view.countries = country_options(get_language() or "en", view.text)
+        case Sliders():
+            view.lines = lines(sheet, question, given)
+        case Slider():
+            view.lines = [replace(line(question, code, question.text, given), ask_hidden=True)]
+        case Likert() | Matrix() | Ranking():
+            view.rows = rows(sheet, question, given)
+        case Number() | FreeText():
+            pass
+        case Date():
+            view.parts = {
+                part: data.get(f"{code}_{part}", "") for part in DATE_PARTS[question.precision]
+            }
+            view.months = [(str(number), str(name)) for number, name in MONTHS.items()]
+        case _:
+            view.options = [*question.choices, *declining]
     match question:
         case Single():
-            view.options = list(question.options)
-            view.text = given.get(f"{code}_text", "")
-        case Country():
-            view.countries = [
-                *country_choices(),
-                (PREFER_NOT_TO_SAY, _("Prefer not to say")),
-            ]
+            view.text = data.get(f"{code}_text", "")
+            view.text_error = given.error(f"{code}_text")
         case Multiple():
-            view.options = answers.ordered_items(participant, question)
-            view.text = given.get(f"{code}_other_text", "")
-        case Sliders():
-            view.lines = lines(participant, question, given, errors)
-        case FreeText():
-            view.text = given.get(code, "")
+            view.text = data.get(f"{code}_other_text", "")
+        case Ranking():
+            view.places = list(range(1, question.places + 1))
+        case Comprehension():
+            view.attempt = given.attempts.get(code, 1)
     return view
 
 
-def lines(
-    participant: Participant, question: Sliders, given: QueryDict, errors: Mapping[str, str]
-) -> list[Line]:
-    start_middle = participant.protocol.untouched_counts
+def country_options(language: str, chosen: str) -> SafeString:
+    """250 options, drawn once per language: a template took longer for them than for the rest."""
+    value = f'value="{escape(chosen)}"'
+    return mark_safe(_country_options(language).replace(value, f"{value} selected", 1))  # noqa: S308
+
+
+@cache
+def _country_options(language: str) -> str:
+    with override(language):
+        options = [*country_choices(), (PREFER_NOT_TO_SAY, _("Prefer not to say"))]
+    return format_html_join("\n", '<option value="{}">{}</option>', options)
+
+
+def rows(sheet: Sheet, question: Likert | Matrix | Ranking, given: Given) -> list[Row]:
     drawn = []
-    for item in answers.ordered_items(participant, question):
+    for item in sheet.items(question):
         name = f"{question.code}_{item.code}"
-        line = Line(
-            name=name,
-            ask=item.label,
-            low=question.low,
-            high=question.high,
-            minimum=question.minimum,
-            maximum=question.maximum,
-            start_middle=start_middle,
-            missing=name in errors,
-            error=errors.get(name, ""),
-        )
-        line = filled(line, given)
-        drawn.append(own_line(line, question, given, errors) if item is question.other else line)
+        drawn.append(Row(item, name, set(given.data.getlist(name)), given.error(name)))
     return drawn
 
 
-def own_line(line: Line, question: Sliders, given: QueryDict, errors: Mapping[str, str]) -> Line:
+def lines(sheet: Sheet, question: Sliders, given: Given) -> list[Line]:
+    drawn = []
+    for item in sheet.items(question):
+        one = line(question, f"{question.code}_{item.code}", item.label, given)
+        drawn.append(own_line(one, question, given) if item.code == question.last else one)
+    return drawn
+
+
+def line(question: Scale, name: str, ask: str, given: Given) -> Line:
+    empty = Line(
+        name=name,
+        ask=ask,
+        low=question.low,
+        high=question.high,
+        minimum=question.minimum,
+        maximum=question.maximum,
+        na_allowed=question.na,
+        start_middle=given.start_middle,
+        optional=not question.required,
+        missing=bool(given.error(name)),
+        error=given.error(name),
+    )
+    return filled(empty, given.data)
+
+
+def own_line(line: Line, question: Sliders, given: Given) -> Line:
     name = f"{question.code}_other_text"
     return replace(
         line,
         optional=True,
         own_text_name=name,
         own_text_label=line.ask,
-        own_text_value=given.get(name, ""),
-        error=errors.get(name, line.error),
+        own_text_value=given.data.get(name, ""),
+        error=given.errors.get(name, line.error),
     )
 
 
-def given_answers(participant: Participant, page: Page) -> QueryDict:
+def given_answers(page: Page, responses: Mapping[str, Response]) -> QueryDict:
     """Stored answers in the shape a form would send them."""
     data = QueryDict(mutable=True)
-    codes = [question.code for question in page.questions]
-    for response in participant.responses.filter(question__in=codes):
-        code, value = response.question, response.value
-        if "choice" in value:
-            data[code] = value["choice"]
-            data[f"{code}_text"] = value["text"] or ""
-        elif "chosen" in value:
-            data.setlist(code, value["chosen"])
-            data[f"{code}_other_text"] = value["other_text"] or ""
-        elif "scores" in value:
-            data.update(given_scores(code, value, response.touches))
-        else:
-            data[code] = value["text"]
+    for question in page.questions:
+        if response := responses.get(question.code):
+            for name, values in as_fields(question, response.value, response.touches).items():
+                data.setlist(name, values)
     return data
 
 
-def given_scores(code: str, value: Mapping[str, Any], touches: Mapping[str, Any]) -> dict[str, str]:
-    data = {f"{code}_other_text": value["other_text"] or ""}
-    for item, score in value["scores"].items():
-        data[f"{code}_{item}"] = str(score)
-        if item in touches:
-            data[f"{code}_{item}_rated"] = "on"
-            data[f"{code}_{item}_record"] = json.dumps(touches[item])
-    return data
+def next_attempts(page: Page, responses: Mapping[str, Response]) -> dict[str, int]:
+    """Comprehension checks of a page: the number of the attempt that its form will be."""
+    return {
+        question.code: len(responses[question.code].attempts) + 1
+        if question.code in responses
+        else 1
+        for question in page.questions
+        if isinstance(question, Comprehension)
+    }

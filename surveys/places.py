@@ -4,11 +4,14 @@ Codes are ISO 3166-1 alpha-3. People choose by the common name (Taiwan, South Ko
 pycountry's name, as PRISM did.
 """
 
+import gettext
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import pycountry
+from django.utils.translation import get_language
 
 REGIONS = {
     "Africa": {
@@ -70,8 +73,11 @@ class Place:
 
 
 def choices() -> list[tuple[str, str]]:
-    """(alpha-3 code, common name) of every country, in the order of names without accents."""
-    return list(_choices())
+    """(alpha-3 code, common name in the language spoken) of every country.
+
+    In the order of names without accents.
+    """
+    return list(_choices(get_language() or "en"))
 
 
 def place(iso3: str) -> Place:
@@ -91,6 +97,12 @@ def special_region(iso3: str) -> str:
 
 
 @cache
+def special_regions() -> tuple[str, ...]:
+    """All values of `special_region`."""
+    return tuple(sorted({special_region(iso3) for iso3 in _places()}))
+
+
+@cache
 def _places() -> dict[str, Place]:
     names = {country.alpha_3: country.name for country in pycountry.countries}
     return {
@@ -103,13 +115,32 @@ def _places() -> dict[str, Place]:
 
 
 @cache
-def _choices() -> tuple[tuple[str, str], ...]:
+def _choices(language: str) -> tuple[tuple[str, str], ...]:
+    catalogue = gettext.translation(
+        "iso3166-1", pycountry.LOCALES_DIR, [CATALOGUES.get(language, language)], fallback=True
+    )
+    catalogue.add_fallback(Untranslated())
     names = [
-        (country.alpha_3, getattr(country, "common_name", country.name))
+        (country.alpha_3, _name(country, catalogue))
         for country in pycountry.countries
         if country.alpha_3 in _places()
     ]
     return tuple(sorted(names, key=lambda choice: _without_accents(choice[1])))
+
+
+CATALOGUES = {"zh-hans": "zh_CN"}
+"""Languages that pycountry calls otherwise."""
+
+
+class Untranslated(gettext.NullTranslations):
+    def gettext(self, message: str) -> str:
+        return ""
+
+
+def _name(country: Any, catalogue: gettext.NullTranslations) -> str:
+    """The common name, or else the official one, in the catalogue's language; else in English."""
+    common: str = getattr(country, "common_name", country.name)
+    return catalogue.gettext(common) or catalogue.gettext(country.name) or common
 
 
 def _without_accents(name: str) -> str:

@@ -1,6 +1,7 @@
 """How a study runs: the choices that a paper's method section would name.
 
-`prism` is PRISM's design with its faults mended, `prism-2023` is how people met it.
+`prism` is PRISM's design with its faults mended, `prism-2023` is how people met it, `survey` is
+for instruments without conversations.
 Stored with each study as JSON; this module alone knows the fields.
 """
 
@@ -15,6 +16,10 @@ class Protocol(BaseModel):
     name: str
     slider_start: Literal["none", "middle"] = "none"
     """`middle` shows the mark at the middle and counts it if untouched, as PRISM did."""
+    paradata: bool = False
+    """Note visible time, changes, pastes, focus losses, viewport and kind of input."""
+    paste: Literal["allow", "discourage", "block"] = "allow"
+    """Into free-text fields. Never silently: discouraged and blocked ones say so."""
     conversations_per_type: int = Field(default=2, ge=1, le=10)
     type_order: Literal["drawn", "fixed"] = "drawn"
     attribute_order: Literal["drawn", "fixed"] = "drawn"
@@ -45,7 +50,8 @@ class Protocol(BaseModel):
 
 
 PRESETS = {
-    "prism": Protocol(name="prism"),
+    "survey": Protocol(name="survey"),
+    "prism": Protocol(name="prism", paradata=True, paste="discourage"),
     "prism-2023": Protocol(
         name="prism-2023",
         slider_start="middle",

@@ -88,10 +88,10 @@ def read_touch(raw: Any) -> Touch:
     try:
         record = json.loads(raw or "{}")
         return Touch(
-            first_value=_small(record.get("first"), 100),
+            first_value=_between(record.get("first"), -1_000_000, 1_000_000),
             first_by=record.get("first_by") if record.get("first_by") in BY else "",
-            moves=_small(record.get("moves"), 1_000_000) or 0,
-            ms=_small(record.get("ms"), 2_000_000_000),
+            moves=_between(record.get("moves"), 0, 1_000_000) or 0,
+            ms=_between(record.get("ms"), 0, 2_000_000_000),
         )
     except (ValueError, ArithmeticError, AttributeError, TypeError, RecursionError):
         return Touch()
@@ -100,8 +100,8 @@ def read_touch(raw: Any) -> Touch:
 BY = ("pointer", "keyboard")
 
 
-def _small(value: Any, limit: int) -> int | None:
-    return int(value) if value is not None and 0 <= int(value) <= limit else None
+def _between(value: Any, low: int, high: int) -> int | None:
+    return int(value) if value is not None and low <= int(value) <= high else None
 
 
 @dataclass(frozen=True)

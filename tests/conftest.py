@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -14,6 +15,10 @@ from tests import needs
 from tests.servers import Refract, Template
 
 pytest_plugins = ["tests.cast"]
+
+# The same examples each time: a red run can be repeated. `--hypothesis-profile=default` looks on.
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 STARTS_SERVERS = {"embedded", "full_stack", "stack", "run_embedded", "run_full_stack"}
 AT_ONCE = {"REFRACT_DEMO_LATENCY": "0"}

@@ -58,7 +58,7 @@ def test_frequency_and_use_cases_are_for_users_only(alice: Person, use: str) -> 
         alice.answer(use)
     assert "lm_frequency_use" not in codes
     assert "lm_usecases" not in codes
-    assert not alice.row.orders.filter(question="lm_usecases").exists()
+    assert not alice.row.orders.filter(scope="lm_usecases").exists()
 
 
 def test_either_use_opens_the_branch(alice: Person) -> None:
@@ -80,14 +80,14 @@ def test_options_stand_in_a_recorded_drawn_order(study: Study, question: str, la
         person.consent()
         code = reach(person, question)
         html = person.get(f"survey/{code}/").content.decode()
-        codes = person.row.orders.get(question=question).codes
+        codes = person.row.orders.get(scope=question).codes
         places = [
             html.index(f'value="{c}"' if last == 19 else f'name="stated_prefs_{c}"') for c in codes
         ]
         assert places == sorted(places)
         assert (len(codes), codes[-1]) == (last, "other")
         person.get(f"survey/{code}/")
-        assert person.row.orders.get(question=question).codes == codes
+        assert person.row.orders.get(scope=question).codes == codes
         orders.append(codes)
     assert orders[0] != orders[1]
 

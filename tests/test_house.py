@@ -21,7 +21,7 @@ OLDEST = "3.11.2"
 """Debian 12's Python."""
 CHECK_WITHIN_S = 2.0
 TEST_SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
-NOT_OURS = {".git", ".venv", "var", "node_modules", "__pycache__"}
+NOT_OURS = {".git", ".hypothesis", ".venv", "var", "node_modules", "__pycache__"}
 REGISTRIES = re.compile(r"[p]ythonhosted\.org|[p]ypi\.org/simple|[n]pmjs\.org|[i]ndex-url")
 MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:home|root|Users|work|mnt)/\w")
 LOCKS = ["requirements.txt", "requirements-dev.txt"]

@@ -104,14 +104,38 @@ def test_a_key_given_twice_names_both_lines(tmp_path: Path) -> None:
 
 def test_keys_are_checked_behind_aliases_that_lead_back(tmp_path: Path) -> None:
     file = written(tmp_path, "pages: &pages [*pages, {code: a, code: b}]\n")
-    assert "code: given twice" in refusal(file)
+    assert "aliases repeat too much" in refusal(file)
+
+
+def test_aliases_of_aliases_are_not_written_out(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert "aliases repeat too much" in refusal(written(tmp_path, "\n".join(lines)))
+
+
+@pytest.mark.parametrize("text", ["title: [" * 3000, "a: " * 3000, "- " * 30000])
+def test_a_file_nested_without_end(tmp_path: Path, text: str) -> None:
+    assert "study.yaml" in refusal(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("character", [r"\0", r"\ud800"])
+def test_a_character_that_no_database_stores(tmp_path: Path, character: str) -> None:
+    file = edited(tmp_path, "How old are you?", f'"How old{character} are you?"')
+    assert "a character that cannot be stored; remove it" in refusal(file)
+
+
+def test_a_number_that_is_none(tmp_path: Path) -> None:
+    file = edited(tmp_path, "minimum: 0", "minimum: .nan")
+    assert ".nan is no number to count with" in refusal(file)
 
 
 def test_two_options_of_one_code(tmp_path: Path) -> None:
     file = edited(tmp_path, "{code: retired, label: Retired}", "{code: student, label: Retired}")
     message = refusal(file)
-    assert message.startswith(f"study.yaml:{line_of(file, '- code: employment_status')}: ")
-    assert message.endswith("option codes must differ; given twice: student")
+    line = line_of(file, "label: Retired}")
+    assert message == (
+        f"study.yaml:{line}: student: code: option codes must differ; given twice: student"
+    )
 
 
 def test_two_questions_of_one_code(tmp_path: Path) -> None:
@@ -121,7 +145,11 @@ def test_two_questions_of_one_code(tmp_path: Path) -> None:
 
 def test_a_condition_on_a_question_not_asked_before(tmp_path: Path) -> None:
     file = edited(tmp_path, "{question: lm_direct_use,", "{question: age,")
-    assert "frequency: show_if needs 'age', not asked before" in refusal(file)
+    line = line_of(file, "- code: frequency") + 2
+    assert refusal(file) == (
+        f"study.yaml:{line}: frequency: show_if: show_if needs 'age', not asked before; "
+        "move it to an earlier page"
+    )
 
 
 def test_a_misspelt_key_names_line_and_path(tmp_path: Path) -> None:

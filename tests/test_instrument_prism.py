@@ -20,6 +20,7 @@ from surveys.instruments.schema import (
     Single,
     Sliders,
 )
+from surveys.sheet import Sheet
 
 FOLDER = Path(load.__file__).parent
 PRISM = Path(__file__).parent / "fixtures" / "prism"
@@ -127,7 +128,7 @@ def test_every_question_has_the_codebooks_label(prism: InstrumentFile) -> None:
 @pytest.mark.parametrize("code", CODEBOOK["values"])
 def test_options_are_the_codebooks_values(prism: InstrumentFile, code: str) -> None:
     options = question(prism, code, Single).options
-    assert [option.released_label for option in options] == CODEBOOK["values"][code]
+    assert [option.released_value for option in options] == CODEBOOK["values"][code]
 
 
 def test_demographics_can_be_kept_to_oneself(prism: InstrumentFile) -> None:
@@ -161,7 +162,8 @@ def test_use_is_asked_of_those_who_used_one(
     choices = {"lm_indirect_use": indirect, "lm_direct_use": direct}
     for code, choice in choices.items():
         assert choice in {option.code for option in question(prism, code, Single).options}
-    hidden = [p.code for p in prism.pages if p.show_if and not p.show_if.holds(choices)]
+    values = {code: {"choice": choice, "text": None} for code, choice in choices.items()}
+    hidden = [step.page.code for step in Sheet(prism, 1, {}, values).steps if not step.is_shown]
     assert hidden == ([] if shown else ["frequency", "use_cases"])
 
 
@@ -207,12 +209,12 @@ def test_the_primer_is_appendix_i_and_one_request(prism: InstrumentFile) -> None
 
 
 def test_conversation_instructions_are_the_codebooks(prism: InstrumentFile) -> None:
-    texts = prism.conversation.model_dump()
+    texts = prism.task.model_dump()
     assert {name: texts[name] for name in CODEBOOK["conversation"]} == CODEBOOK["conversation"]
 
 
 def test_conversation_types_are_prisms_in_its_order(prism: InstrumentFile) -> None:
-    types = prism.conversation.types
+    types = prism.task.types
     assert [type_.code for type_ in types] == list(CODEBOOK["types"])
     for type_ in types:
         assert f"{type_.label}. {type_.text}" == CODEBOOK["types"][type_.code]

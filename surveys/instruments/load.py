@@ -4,8 +4,10 @@ A file that cannot be used is refused as a whole, with one line per problem: fil
 is wrong and what to do.
 """
 
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,10 +15,15 @@ import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from surveys.instruments.schema import InstrumentFile, Part, Text
+from surveys.instruments.languages import in_language, languages_of
+from surveys.instruments.parts import Part, Text, Unsound
+from surveys.instruments.schema import InstrumentFile
 from surveys.models import Instrument, fingerprint
 
 M = TypeVar("M", bound=BaseModel)
+
+LENGTH_LIMIT = 1_000_000
+PARTS_LIMIT = 100_000
 
 FOLDER = Path(__file__).parent
 """Where the instruments that ship with Refract lie."""
@@ -42,7 +49,7 @@ REMEDIES = {
     "too_short": "add more entries",
     "tuple_type": 'write a list, each entry after "- "',
     "model_type": "write keys and values here",
-    "union_tag_not_found": "add type: single, country, multiple, sliders or text",
+    "union_tag_not_found": "add type: single, multiple, text or another kind of question",
     "union_tag_invalid": "correct the type",
 }
 """What to do about pydantic's kinds of error, where its message does not say it already."""
@@ -93,70 +100,166 @@ class ConsentFile(Part):
     sections: tuple[Section, ...] = Field(min_length=1)
     certificate: Statement
     consent: Statement
+    language: str = "en"
+    languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A sound instrument. document: as it is stored, texts of all languages in it."""
+
+    document: dict[str, Any]
+    file: InstrumentFile
+    """In its own language."""
+
+    @property
+    def sha256(self) -> str:
+        """Of what the file says, so comments and spacing make no new version."""
+        return fingerprint(self.document)
 
 
 def read(path: Path) -> InstrumentFile:
-    """The instrument in a YAML file. Raises InstrumentError."""
-    return _read(path, InstrumentFile)
+    """The instrument in a YAML file, in its own language. Raises InstrumentError."""
+    return read_file(path).file
+
+
+def read_file(path: Path) -> Parsed:
+    """The same with its document, in all languages."""
+    return parse(path.name, _text(path))
 
 
 def read_consent(path: Path) -> dict[str, Any]:
     """The consent document in a YAML file, its placeholders unfilled. Raises InstrumentError."""
-    return _read(path, ConsentFile).model_dump(mode="json")
+    document, _file = _parse(path.name, _text(path), ConsentFile)
+    return document
+
+
+def parse(name: str, text: str) -> Parsed:
+    """The instrument in a text; `name` begins each line of the message of an InstrumentError."""
+    document, file = _parse(name, text, InstrumentFile)
+    return Parsed(document, file)
 
 
 def store(path: Path) -> Instrument:
-    """The row of this very version of an instrument, made if it is new. Raises InstrumentError.
+    """The row of this very version of an instrument, made if it is new. Raises InstrumentError."""
+    return keep(read_file(path))
 
-    The version is the hash of what the file says, so comments and spacing make no new one.
-    """
-    file = read(path)
-    document = file.model_dump(mode="json", exclude_unset=True)
+
+def keep(parsed: Parsed) -> Instrument:
+    """The row of this version, made if it is new."""
     instrument, _created = Instrument.objects.get_or_create(
-        sha256=fingerprint(document),
-        defaults={"slug": file.instrument, "title": file.title, "document": document},
+        sha256=parsed.sha256,
+        defaults={
+            "slug": parsed.file.instrument,
+            "title": parsed.file.title,
+            "document": parsed.document,
+        },
     )
     return instrument
 
 
-def _read(path: Path, model: type[M]) -> M:
-    text = _text(path)
+def _parse(name: str, text: str, model: type[M]) -> tuple[dict[str, Any], M]:
+    if len(text) > LENGTH_LIMIT:
+        raise InstrumentError(f"{name}: longer than {LENGTH_LIMIT:,} characters; shorten it")
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is None:
+            raise InstrumentError(f"{name}: the file is empty; write an instrument into it")
+        if _parts(root, {}) > PARTS_LIMIT:
+            raise InstrumentError(f"{name}: aliases repeat too much; write it out, or shorten it")
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InstrumentError(_yaml_problem(path, error)) from error
+        raise InstrumentError(_yaml_problem(name, error)) from error
+    except RecursionError as error:
+        raise InstrumentError(f"{name}: nested too deeply; write it flatter") from error
     except ValueError as error:  # a date that is none, such as 2026-13-01
-        raise InstrumentError(f"{path.name}: {error}; put dates in quotes") from error
-    if root is None:
-        raise InstrumentError(f"{path.name}: the file is empty; write an instrument into it")
-    if twice := list(_keys_given_twice(path, root)):
-        raise InstrumentError("\n".join(twice))
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        problems = [_problem(path, root, details) for details in error.errors()]
-        raise InstrumentError("\n".join(problems)) from error
+        if isinstance(error, InstrumentError):
+            raise
+        raise InstrumentError(f"{name}: {error}; put dates in quotes") from error
+    if problems := [*_keys_given_twice(name, root), *_unstorable(name, root)]:
+        raise InstrumentError("\n".join(problems))
+    return _validated(name, root, document, model)
+
+
+def _validated(
+    name: str, root: yaml.Node, document: Any, model: type[M]
+) -> tuple[dict[str, Any], M]:
+    """Check every language; return the document and the model in its own language."""
+    problems: dict[str, None] = {}
+    files: list[M] = []
+    for language in languages_of(document):
+        try:
+            files.append(model.model_validate(in_language(document, language)))
+        except ValidationError as error:
+            problems |= dict.fromkeys(_problem(name, root, d) for d in error.errors())
+    if problems:
+        raise InstrumentError("\n".join(problems))
+    return json.loads(json.dumps(document, ensure_ascii=False, default=str)), files[0]
+
+
+def _parts(node: yaml.Node, counted: dict[int, int]) -> int:
+    """How many parts the document has once its aliases are written out."""
+    if id(node) not in counted:
+        counted[id(node)] = PARTS_LIMIT + 1  # found again below itself, it would never end
+        total = 1
+        if isinstance(node, yaml.MappingNode):
+            total += sum(_parts(k, counted) + _parts(v, counted) for k, v in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            total += sum(_parts(item, counted) for item in node.value)
+        counted[id(node)] = total
+    return counted[id(node)]
+
+
+def _unstorable(name: str, root: yaml.Node) -> Iterator[str]:
+    for node in _scalars(root, set()):
+        where = f"{name}:{node.start_mark.line + 1}"
+        if any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in node.value):
+            yield f"{where}: a character that cannot be stored; remove it"
+        elif node.tag.endswith(":float") and node.value.lower().lstrip("+-") in (".inf", ".nan"):
+            yield f"{where}: {node.value} is no number to count with; write a number"
+
+
+def _scalars(node: yaml.Node, seen: set[int]) -> Iterator[yaml.ScalarNode]:
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _scalars(key, seen)
+            yield from _scalars(value, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _scalars(item, seen)
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return decoded(path.name, path.read_bytes())
     except OSError as error:
         reason = error.strerror or str(error)
         raise InstrumentError(f"{path}: {reason}; check the path of the file") from error
+
+
+def decoded(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InstrumentError(f"{path.name}: not UTF-8; save the file as UTF-8") from error
+        raise InstrumentError(f"{name}: not UTF-8; save the file as UTF-8") from error
 
 
-def _yaml_problem(path: Path, error: yaml.YAMLError) -> str:
+def _yaml_problem(name: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    where = f"{path.name}:{mark.line + 1}" if mark else path.name
+    where = f"{name}:{mark.line + 1}" if mark else name
     what = getattr(error, "problem", None) or str(error)
-    return f"{where}: not valid YAML: {what}; check colons, quotes and indentation around here"
+    return (
+        f"{where}: not valid YAML: {what}; check colons, quotes and indentation around here, "
+        "and put texts between braces in quotes"
+    )
 
 
-def _keys_given_twice(path: Path, root: yaml.Node) -> Iterator[str]:
+def _keys_given_twice(name: str, root: yaml.Node) -> Iterator[str]:
     """YAML's loaders keep the last of two equal keys and say nothing."""
     for mapping in _mappings(root, set()):
         first: dict[str, int] = {}
@@ -164,7 +267,7 @@ def _keys_given_twice(path: Path, root: yaml.Node) -> Iterator[str]:
             line = key.start_mark.line + 1
             if key.value in first:
                 yield (
-                    f"{path.name}:{line}: {key.value}: given twice, first in line "
+                    f"{name}:{line}: {key.value}: given twice, first in line "
                     f"{first[key.value]}; remove one"
                 )
             else:
@@ -184,29 +287,44 @@ def _mappings(node: yaml.Node, seen: set[int]) -> Iterator[yaml.MappingNode]:
             yield from _mappings(value, seen)
 
 
-def _problem(path: Path, root: yaml.Node, details: ErrorDetails) -> str:
-    line, key = _place(root, details)
+def _problem(name: str, root: yaml.Node, details: ErrorDetails) -> str:
+    node, key = _place(root, details)
+    line = node.start_mark.line + 1
+    error = details.get("ctx", {}).get("error")
+    if isinstance(error, Unsound):
+        line, key = _part(node, error)
     message = details["msg"].removeprefix("Value error, ")
     remedy = REMEDIES.get(details["type"])
-    # What is wrong with the whole file has no line; the message names the codes.
-    where = f"{path.name}:{line}: {key}" if key else path.name
+    where = f"{name}:{line}: {key}" if key else name
     return f"{where}: {message}" + (f"; {remedy}" if remedy else "")
 
 
-def _place(root: yaml.Node, details: ErrorDetails) -> tuple[int, str]:
-    """Line and key path (pages[2].questions[0].text) of what pydantic complains about."""
-    node, key, is_entered = root, "", True
+def _part(root: yaml.Node, error: Unsound) -> tuple[int, str]:
+    """Line and key of the part that an error names by its code; of several, the last."""
+    line = root.start_mark.line + 1
+    for mapping in _mappings(root, set()):
+        keys = {key.value: (key, value) for key, value in mapping.value}
+        own = keys.get("block") or keys.get("code")
+        if own and own[1].value == error.code:
+            key, _value = keys.get(error.key, own)
+            line = key.start_mark.line + 1
+    return line, f"{error.code}: {error.key}"
+
+
+def _place(root: yaml.Node, details: ErrorDetails) -> tuple[yaml.Node, str]:
+    """Node and key path (pages[2].questions[0].text) of what pydantic complains about."""
+    node, key, is_entered = root, "", False
     for step in details["loc"]:
-        # Pydantic's path names a question's type after its index, which is no key of the file,
-        # though `text` is both a type and a key.
-        if is_entered and step == _type(node):
+        # Pydantic's path names a question's type, or page or block, after its index, which is no
+        # key of the file, though `text` is both a type and a key.
+        if is_entered and step in (_type(node), "page", "block"):
             is_entered = False
             continue
         child = _child(node, step)
-        is_entered = child is not None
+        is_entered = child is not None and isinstance(step, int)
         key += f"[{step}]" if isinstance(step, int) else f".{step}"
         node = child or node
-    return node.start_mark.line + 1, key.removeprefix(".")
+    return node, key.removeprefix(".")
 
 
 def _type(node: yaml.Node) -> str | None:

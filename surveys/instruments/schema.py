@@ -1,98 +1,166 @@
 """What an instrument file may contain.
 
-An instrument is pages of questions and the texts of the conversation task. Codes are stored,
-labels are shown; a question's code is the released column of its answer (codebook variable).
+An instrument is pages of questions and, where people then talk to models, the texts of the
+conversation task. Codes are stored, labels are shown; a question's code is the released column
+of its answer (codebook variable) unless its `release` names another.
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
-Text = Annotated[str, Field(min_length=1)]
+from surveys.instruments.conditions import Condition
+from surveys.instruments.parts import Code, Part, Text, Unsound, Words, distinct
+from surveys.instruments.pipes import pipes
+from surveys.instruments.released import ColumnOrder, Release, check_columns
+from surveys.places import choices as countries
 
 OTHER = "other"
 PREFER_NOT_TO_SAY = "prefer_not_to_say"
 SELF_DESCRIBE = "self_describe"
 
+FORM_FIELDS = ("csrfmiddlewaretoken", "instrument", "page", "paradata")
 
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Condition(Part):
-    """Show a page or question only if an earlier choice is among `among`, or a mix of such."""
-
-    question: Code | None = None
-    among: tuple[Code, ...] = ()
-    any: tuple["Condition", ...] = ()
-    all: tuple["Condition", ...] = ()
-
-    @model_validator(mode="after")
-    def one_form(self) -> Self:
-        forms = [self.question is not None and bool(self.among), bool(self.any), bool(self.all)]
-        if sum(forms) != 1:
-            raise ValueError("a condition is either question with among, or any, or all")
-        return self
-
-    def holds(self, choices: dict[str, str]) -> bool:
-        """choices: question code -> chosen option code."""
-        if self.any:
-            return any(part.holds(choices) for part in self.any)
-        if self.all:
-            return all(part.holds(choices) for part in self.all)
-        return choices.get(self.question or "") in self.among
-
-    def leaves(self) -> Iterator[tuple[str, set[str]]]:
-        """(question, options that open it) of each part."""
-        if self.question:
-            yield self.question, set(self.among)
-        for part in (*self.any, *self.all):
-            yield from part.leaves()
+Anchor = Literal["first", "last"]
 
 
 class Option(Part):
     code: Code
     label: Text
     """Shown, and released unless `released` says otherwise."""
-    hint: str = ""
-    released: str | None = None
+    hint: Words = ""
+    released: str | int | None = None
+    """What the release has in place of the label; numbers throughout make a column of numbers."""
+    anchor: Anchor | None = None
+    """Keeps its place at this end when the others are shuffled."""
+    exclusive: bool = False
+    """In a multiple choice: cannot be chosen beside any other."""
 
     @property
-    def released_label(self) -> str:
-        return self.released or self.label
+    def released_value(self) -> str | int:
+        return self.label if self.released is None else self.released
 
 
 class BaseQuestion(Part):
     code: Code
     text: Text
-    hint: str = ""
+    hint: Words = ""
     label: str = ""
     """The codebook's label of the variable."""
     show_if: Condition | None = None
+    required: bool = True
+    prefer_not_to_say: bool = False
+    """Offers "Prefer not to say" beside the answers."""
+    anchor: Anchor | None = None
+    """Keeps its place at this end when the page's questions are shuffled."""
+    release: Release = Release()
 
+    @property
+    def items(self) -> tuple[Option, ...]:
+        """What is shuffled if anything is: options, statements or rows."""
+        return ()
 
-class Single(BaseQuestion):
-    """One option. `self_describe` names the option that opens a text field."""
+    @property
+    def choices(self) -> tuple[Option, ...]:
+        """What can be chosen: of the question, or in each of its rows."""
+        return ()
 
-    type: Literal["single"]
-    options: tuple[Option, ...] = Field(min_length=2)
-    self_describe: Code | None = None
-    max_length: int = 200
+    @property
+    def is_shuffled(self) -> bool:
+        return bool(getattr(self, "randomise", False))
+
+    @property
+    def last(self) -> str | None:
+        """The code of one's own option, which always stands last."""
+        own: Option | None = getattr(self, "other", None)
+        return own.code if own else None
 
     @model_validator(mode="after")
     def codes_are_sound(self) -> Self:
-        _distinct("option", [o.code for o in self.options])
-        if self.self_describe and self.self_describe not in {o.code for o in self.options}:
-            raise ValueError(f"self_describe names {self.self_describe!r}, which is no option")
+        distinct("option", [o.code for o in self.items])
+        distinct("choice", [o.code for o in self.choices])
         return self
+
+
+class Choosing(BaseQuestion):
+    """One option of several."""
+
+    options: tuple[Option, ...] = Field(min_length=2)
+    randomise: bool = False
+
+    @property
+    def items(self) -> tuple[Option, ...]:
+        return self.options
+
+    @property
+    def choices(self) -> tuple[Option, ...]:
+        return self.options
+
+
+class Single(Choosing):
+    """One option. `self_describe` names the option that opens a text field."""
+
+    type: Literal["single"]
+    display: Literal["radio", "dropdown", "typeahead"] = "radio"
+    self_describe: Code | None = None
+    max_length: int = Field(default=200, ge=1, le=10_000)
+
+    @model_validator(mode="after")
+    def own_words_have_a_place(self) -> Self:
+        if self.self_describe is None:
+            return self
+        if self.self_describe not in {o.code for o in self.options}:
+            raise ValueError(f"self_describe names {self.self_describe!r}, which is no option")
+        if self.display != "radio":
+            raise ValueError("self_describe needs display: radio")
+        return self
+
+
+class Ordinal(BaseQuestion):
+    """One point of an ordered scale, shown side by side where there is room."""
+
+    type: Literal["ordinal"]
+    points: tuple[Option, ...] = Field(min_length=2, max_length=11)
+
+    @property
+    def choices(self) -> tuple[Option, ...]:
+        return self.points
+
+
+class Check(Choosing):
+    correct: tuple[Code, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def correct_is_known(self) -> Self:
+        if unknown := set(self.correct) - {o.code for o in self.options}:
+            raise ValueError(f"correct names {', '.join(sorted(unknown))}, which is no option")
+        return self
+
+
+class Attention(Check):
+    """Shows whether a person reads. Nothing happens at once; the release says whether it passed."""
+
+    type: Literal["attention"]
+
+
+class Comprehension(Check):
+    """Must be answered correctly: after a wrong answer `explanation` helps with the next attempt,
+    and after the last one the person is thanked and leaves."""
+
+    type: Literal["comprehension"]
+    explanation: Text
+    attempts: int = Field(default=2, ge=1, le=5)
 
 
 class Country(BaseQuestion):
     """One country of ISO 3166 under its common name, or Prefer not to say."""
 
     type: Literal["country"]
+    display: Literal["dropdown", "typeahead"] = "typeahead"
 
 
 class Multiple(BaseQuestion):
@@ -101,22 +169,48 @@ class Multiple(BaseQuestion):
     type: Literal["multiple"]
     options: tuple[Option, ...] = Field(min_length=2)
     other: Option | None = None
-    other_text: str = ""
+    other_text: Words = ""
     """Label of the text field of `other`."""
     randomise: bool = False
-    max_length: int = 500
-
-    @model_validator(mode="after")
-    def codes_are_sound(self) -> Self:
-        _distinct("option", [o.code for o in self.items])
-        return self
+    minimum: int = Field(default=1, ge=1)
+    maximum: int | None = Field(default=None, ge=1)
+    """How many may be chosen."""
+    max_length: int = Field(default=500, ge=1, le=10_000)
 
     @property
     def items(self) -> tuple[Option, ...]:
         return (*self.options, self.other) if self.other else self.options
 
+    @property
+    def choices(self) -> tuple[Option, ...]:
+        return self.items
 
-class Sliders(BaseQuestion):
+    @model_validator(mode="after")
+    def numbers_agree(self) -> Self:
+        most = len(self.items) if self.maximum is None else self.maximum
+        if not self.minimum <= most <= len(self.items):
+            raise ValueError("minimum and maximum must fit the number of options")
+        return self
+
+
+class Scale(BaseQuestion):
+    """A line from `low` to `high`, in whole steps from minimum to maximum."""
+
+    low: Text
+    high: Text
+    minimum: int = 0
+    maximum: int = 100
+    na: bool = False
+    """Offers "N/A" beside each line."""
+
+    @model_validator(mode="after")
+    def ends_differ(self) -> Self:
+        if not -1_000_000 <= self.minimum < self.maximum <= 1_000_000:
+            raise ValueError("minimum must be less than maximum")
+        return self
+
+
+class Sliders(Scale):
     """A set of statements, each rated on one line from `low` to `high`."""
 
     type: Literal["sliders"]
@@ -125,21 +219,77 @@ class Sliders(BaseQuestion):
     statements: tuple[Option, ...] = Field(min_length=1)
     other: Option | None = None
     """A statement of one's own, shown last; rated if and only if a text is typed."""
-    low: Text
-    high: Text
-    minimum: int = 0
-    maximum: int = 100
     randomise: bool = False
-    max_length: int = 500
-
-    @model_validator(mode="after")
-    def codes_are_sound(self) -> Self:
-        _distinct("statement", [o.code for o in self.items])
-        return self
+    max_length: int = Field(default=500, ge=1, le=10_000)
 
     @property
     def items(self) -> tuple[Option, ...]:
         return (*self.statements, self.other) if self.other else self.statements
+
+
+class Slider(Scale):
+    """One line; the question itself is what is rated."""
+
+    type: Literal["slider"]
+
+
+class Likert(BaseQuestion):
+    """Statements, each answered with one point of the same ordered scale."""
+
+    type: Literal["likert"]
+    statements: tuple[Option, ...] = Field(min_length=1)
+    points: tuple[Option, ...] = Field(min_length=2, max_length=11)
+    randomise: bool = False
+
+    @property
+    def items(self) -> tuple[Option, ...]:
+        return self.statements
+
+    @property
+    def choices(self) -> tuple[Option, ...]:
+        return self.points
+
+
+class Matrix(BaseQuestion):
+    """A table: in each row one of the columns is chosen, or any number of them if `multiple`."""
+
+    type: Literal["matrix"]
+    rows: tuple[Option, ...] = Field(min_length=1)
+    columns: tuple[Option, ...] = Field(min_length=2, max_length=11)
+    multiple: bool = False
+    randomise: bool = False
+
+    @property
+    def items(self) -> tuple[Option, ...]:
+        return self.rows
+
+    @property
+    def choices(self) -> tuple[Option, ...]:
+        return self.columns
+
+
+class Ranking(BaseQuestion):
+    """Items in an order of one's own, the first the foremost; only the `top` ones if given."""
+
+    type: Literal["ranking"]
+    options: tuple[Option, ...] = Field(min_length=2, max_length=20)
+    top: int | None = Field(default=None, ge=1)
+    randomise: bool = True
+
+    @property
+    def items(self) -> tuple[Option, ...]:
+        return self.options
+
+    @property
+    def places(self) -> int:
+        """How many places are given."""
+        return len(self.options) if self.top is None else self.top
+
+    @model_validator(mode="after")
+    def top_fits(self) -> Self:
+        if self.places > len(self.options):
+            raise ValueError("top is more than there are options")
+        return self
 
 
 class FreeText(BaseQuestion):
@@ -147,10 +297,60 @@ class FreeText(BaseQuestion):
     long: bool = True
     sentences: tuple[int, int] | None = None
     """Length guidance; advice, never enforced."""
-    max_length: int = 10_000
+    min_length: int = Field(default=1, ge=1)
+    """Characters."""
+    max_length: int = Field(default=10_000, ge=1, le=20_000)
+
+    @model_validator(mode="after")
+    def lengths_agree(self) -> Self:
+        if self.min_length > self.max_length:
+            raise ValueError("min_length must be at most max_length")
+        return self
 
 
-Question = Annotated[Single | Country | Multiple | Sliders | FreeText, Field(discriminator="type")]
+class Number(BaseQuestion):
+    type: Literal["number"]
+    minimum: float | None = None
+    maximum: float | None = None
+    decimals: int = Field(default=0, ge=0, le=6)
+    unit: Words = ""
+    """Shown behind the field."""
+
+    @model_validator(mode="after")
+    def bounds_agree(self) -> Self:
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None and low > high:
+            raise ValueError("minimum must be at most maximum")
+        return self
+
+
+class Date(BaseQuestion):
+    """A day, a month or a year of the Gregorian calendar."""
+
+    type: Literal["date"]
+    precision: Literal["day", "month", "year"] = "day"
+    earliest: Annotated[str, Field(pattern=r"^\d{4}(-\d\d(-\d\d)?)?$")] | None = None
+    latest: Annotated[str, Field(pattern=r"^(today|\d{4}(-\d\d(-\d\d)?)?)$")] | None = None
+    """Quoted: "1900", "1900-01" or "1900-01-31"; `latest` may be today."""
+
+
+Question = Annotated[
+    Single
+    | Ordinal
+    | Attention
+    | Comprehension
+    | Country
+    | Multiple
+    | Sliders
+    | Slider
+    | Likert
+    | Matrix
+    | Ranking
+    | FreeText
+    | Number
+    | Date,
+    Field(discriminator="type"),
+]
 
 
 class Page(Part):
@@ -161,14 +361,74 @@ class Page(Part):
     """Paragraphs above the questions; an information page has nothing else."""
     questions: tuple[Question, ...] = ()
     show_if: Condition | None = None
+    randomise: bool = False
+    """Shuffle the questions."""
+    anchor: Anchor | None = None
 
     @property
     def has_lines(self) -> bool:
-        return any(isinstance(question, Sliders) for question in self.questions)
+        return any(isinstance(question, Sliders | Slider) for question in self.questions)
+
+    @model_validator(mode="after")
+    def field_names_differ(self) -> Self:
+        """Parts of an answer are sent as CODE_part, which must be nobody's code."""
+        codes = [question.code for question in self.questions]
+        for code in codes:
+            if code in FORM_FIELDS:
+                raise Unsound(f"{code!r} is a field of every page's form; rename it", code)
+            if longer := next((other for other in codes if other.startswith(f"{code}_")), None):
+                raise Unsound(
+                    f"{longer!r} begins like {code!r} of the same page; rename one of them", longer
+                )
+        return self
+
+
+class Block(Part):
+    """Pages that belong together: shuffled among each other, or shown under one condition."""
+
+    block: Code
+    pages: tuple[Page, ...] = Field(min_length=1)
+    show_if: Condition | None = None
+    randomise: bool = False
+    """Shuffle the pages."""
+    anchor: Anchor | None = None
+
+    @property
+    def code(self) -> str:
+        return self.block
+
+
+def _kind(entry: Any) -> str:
+    is_block = "block" in entry if isinstance(entry, Mapping) else isinstance(entry, Block)
+    return "block" if is_block else "page"
+
+
+Entry = Annotated[
+    Annotated[Page, Tag("page")] | Annotated[Block, Tag("block")], Discriminator(_kind)
+]
+
+
+class Arm(Part):
+    code: Code
+    label: str = ""
+
+
+class Variant(Part):
+    """A between-subject factor: everyone is assigned to one of its arms, in balance."""
+
+    code: Code
+    label: str = ""
+    """The codebook's label of the variable."""
+    arms: tuple[Arm, ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def codes_are_sound(self) -> Self:
+        distinct("arm", [arm.code for arm in self.arms])
+        return self
 
 
 class ConversationType(Part):
-    code: Text
+    code: Annotated[str, Field(min_length=1)]
     """PRISM's conversation_type, e.g. "values guided"."""
     label: Text
     text: Text
@@ -209,29 +469,34 @@ class ConversationTexts(Part):
 class InstrumentFile(Part):
     instrument: Code
     title: Text
-    language: str
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z]+)?$")]
+    """Of every text that is not a mapping from languages to texts."""
+    languages: tuple[str, ...] = ()
+    """All languages, this one among them, if there are more."""
     attribution: Text
-    pages: tuple[Page, ...] = Field(min_length=1)
-    conversation: ConversationTexts
+    variants: tuple[Variant, ...] = ()
+    randomise: bool = False
+    """Shuffle the pages and blocks."""
+    entries: tuple[Entry, ...] = Field(min_length=1, alias="pages")
+    conversation: ConversationTexts | None = None
+    """Left out, the study ends with the survey."""
+    release: ColumnOrder = ColumnOrder()
 
-    @model_validator(mode="after")
-    def codes_and_branches_are_sound(self) -> Self:
-        _distinct("page", [page.code for page in self.pages])
-        _distinct("question", [question.code for question in self.questions()])
-        asked: dict[str, set[str]] = {}
-        for page in self.pages:
-            for part in (page, *page.questions):
-                for name, codes in part.show_if.leaves() if part.show_if else ():
-                    if name not in asked:
-                        raise ValueError(f"{part.code}: show_if needs {name!r}, not asked before")
-                    if unknown := codes - asked[name]:
-                        raise ValueError(
-                            f"{part.code}: {name!r} has no option {', '.join(sorted(unknown))}"
-                        )
-            for question in page.questions:
-                if isinstance(question, Single):
-                    asked[question.code] = {option.code for option in question.options}
-        return self
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """All pages in the order of the file."""
+        return tuple(page for entry in self.entries for page in pages_of(entry))
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """Every language, its own first."""
+        return (self.language, *(code for code in self.languages if code != self.language))
+
+    @property
+    def task(self) -> ConversationTexts:
+        """The texts of the conversations; asked for only where there are any."""
+        assert self.conversation is not None, "this instrument ends with the survey"
+        return self.conversation
 
     def questions(self) -> Iterator[Question]:
         for page in self.pages:
@@ -240,8 +505,174 @@ class InstrumentFile(Part):
     def page(self, code: str) -> Page | None:
         return next((page for page in self.pages if page.code == code), None)
 
+    @cached_property
+    def piping_pages(self) -> frozenset[str]:
+        """Pages with a text that repeats an earlier answer."""
+        return frozenset(
+            page.code
+            for page in self.pages
+            if next(pipes(page.model_dump(exclude_unset=True)), None) is not None
+        )
 
-def _distinct(what: str, codes: list[str]) -> None:
-    twice = sorted({code for code in codes if codes.count(code) > 1})
-    if twice:
-        raise ValueError(f"{what} codes must differ; given twice: {', '.join(twice)}")
+    @model_validator(mode="after")
+    def codes_and_branches_are_sound(self) -> Self:
+        distinct("page and block", [entry.code for entry in self.entries if is_block(entry)])
+        distinct("page", [page.code for page in self.pages])
+        distinct("variant", [variant.code for variant in self.variants])
+        distinct("question", [question.code for question in self.questions()])
+        clash = {v.code for v in self.variants} & {q.code for q in self.questions()}
+        if clash:
+            raise ValueError(f"variant and question of the same code: {', '.join(sorted(clash))}")
+        if self.languages and self.language not in self.languages:
+            raise ValueError(f"languages must have {self.language!r}, the language of the file")
+        check_branches(self)
+        check_columns(self)
+        return self
+
+
+def is_block(entry: Page | Block) -> bool:
+    return isinstance(entry, Block)
+
+
+def pages_of(entry: Page | Block) -> tuple[Page, ...]:
+    return entry.pages if isinstance(entry, Block) else (entry,)
+
+
+# Branches
+
+
+def check_branches(file: InstrumentFile) -> None:
+    """Raises Unsound if a condition needs what is not known before it is evaluated."""
+    check_cycles(file)
+    arms = {v.code: {arm.code for arm in v.arms} for v in file.variants}
+    known: dict[str, Question] = {}
+    for group in _groups(file):
+        for page in group.pages:
+            for part in (*group.above, page, *page.questions):
+                if part.show_if:
+                    _check_condition(part, part.show_if, known, arms)
+            _check_pipes(page, known)
+            if not group.is_shuffled:
+                known |= {question.code: question for question in page.questions}
+        known |= {question.code: question for page in group.pages for question in page.questions}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Pages that stand in the file's order, or are shuffled and so cannot build on each other."""
+
+    pages: tuple[Page, ...]
+    is_shuffled: bool
+    above: tuple[Block, ...] = ()
+
+
+def _groups(file: InstrumentFile) -> Iterable[_Group]:
+    if file.randomise:
+        # Whatever stands where by its anchor, the rest may come in any order.
+        first = [e for e in file.entries if e.anchor == "first"]
+        last = [e for e in file.entries if e.anchor == "last"]
+        middle = [e for e in file.entries if e.anchor is None]
+        yield from (_group(entry) for entry in first)
+        blocks = tuple(entry for entry in middle if isinstance(entry, Block))
+        pages = tuple(page for entry in middle for page in pages_of(entry))
+        if pages:
+            yield _Group(pages, True, blocks)
+        yield from (_group(entry) for entry in last)
+    else:
+        yield from (_group(entry) for entry in file.entries)
+
+
+def _group(entry: Page | Block) -> _Group:
+    if isinstance(entry, Block):
+        return _Group(entry.pages, entry.randomise, (entry,))
+    return _Group((entry,), is_shuffled=False)
+
+
+def _check_pipes(page: Page, known: Mapping[str, Question]) -> None:
+    if unknown := set(pipes(page.model_dump(exclude_unset=True))) - set(known):
+        raise Unsound(
+            f"a text repeats the answer to {', '.join(sorted(unknown))}, not asked before; "
+            "ask it on an earlier page",
+            page.code,
+        )
+
+
+def _check_condition(
+    part: Block | Page | BaseQuestion,
+    condition: Condition,
+    known: Mapping[str, Question],
+    arms: Mapping[str, set[str]],
+) -> None:
+    for leaf in condition.leaves():
+        if leaf.variant is not None:
+            if leaf.variant not in arms:
+                raise Unsound(
+                    f"show_if needs variant {leaf.variant!r}; give it under variants",
+                    part.code,
+                    "show_if",
+                )
+            _check_known(part, leaf.variant, leaf.among, arms[leaf.variant])
+            continue
+        name = leaf.question or ""
+        if name not in known:
+            raise Unsound(
+                f"show_if needs {name!r}, not asked before; move it to an earlier page",
+                part.code,
+                "show_if",
+            )
+        _check_leaf(part, leaf, known[name])
+
+
+def _check_leaf(part: Block | Page | BaseQuestion, leaf: Condition, question: BaseQuestion) -> None:
+    has_rows = isinstance(question, Sliders | Likert | Matrix)
+    if leaf.item is not None:
+        if not has_rows:
+            raise Unsound(f"{question.code!r} has no items; remove item", part.code, "show_if")
+        _check_known(part, question.code, (leaf.item,), {item.code for item in question.items})
+    elif has_rows and (leaf.among or leaf.compares):
+        raise Unsound(f"say with item which line of {question.code!r} counts", part.code, "show_if")
+    if leaf.among:
+        _check_known(part, question.code, leaf.among, choosable(question))
+    if leaf.compares and not isinstance(question, Number | Slider | Sliders | Date):
+        raise Unsound(
+            f"{question.code!r} has no amount to compare; use among", part.code, "show_if"
+        )
+
+
+def choosable(question: BaseQuestion) -> set[str]:
+    """The codes that an answer may hold."""
+    if isinstance(question, Country):
+        return {PREFER_NOT_TO_SAY, *dict(countries())}
+    options = question.items if isinstance(question, Ranking) else question.choices
+    codes = {option.code for option in options}
+    return codes | {PREFER_NOT_TO_SAY} if question.prefer_not_to_say else codes
+
+
+def _check_known(
+    part: Block | Page | BaseQuestion, name: str, codes: Sequence[str], known: set[str]
+) -> None:
+    if unknown := set(codes) - known:
+        raise Unsound(
+            f"{name!r} has no option {', '.join(sorted(unknown))}; correct the code",
+            part.code,
+            "show_if",
+        )
+
+
+def check_cycles(file: InstrumentFile) -> None:
+    """Raises Unsound naming a circle of questions that wait for each other."""
+    needs: dict[str, set[str]] = {}
+    for entry in file.entries:
+        for page in pages_of(entry):
+            above = [part.show_if for part in {id(p): p for p in (entry, page)}.values()]
+            for question in page.questions:
+                conditions = [c for c in (*above, question.show_if) if c]
+                leaves = [leaf for condition in conditions for leaf in condition.leaves()]
+                needs[question.code] = {leaf.question for leaf in leaves if leaf.question}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        circle = " needs ".join(reversed(error.args[1]))
+        raise Unsound(
+            f"show_if goes in a circle: {circle}; remove one of these", error.args[1][0], "show_if"
+        ) from error
