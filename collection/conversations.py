@@ -49,8 +49,10 @@ def done_by_type(participant: Participant) -> Counter[str]:
 
 
 def wanted(participant: Participant) -> int:
-    """How many conversations a person has in all."""
-    return participant.protocol.conversations_per_type * len(participant.file.conversation.types)
+    """How many conversations a person has in all; none where the instrument is a survey only."""
+    if participant.file.conversation is None:
+        return 0
+    return participant.protocol.conversations_per_type * len(participant.file.task.types)
 
 
 def is_enough(participant: Participant) -> bool:
@@ -59,7 +61,7 @@ def is_enough(participant: Participant) -> bool:
 
 def type_counts(participant: Participant) -> list[TypeCount]:
     """The types in the person's order; for volunteers on an open link none is ever full."""
-    types = {t.code: t for t in participant.file.conversation.types}
+    types = {t.code: t for t in participant.file.task.types}
     codes = list(types)
     if participant.protocol.type_order == "drawn":
         codes = assignment.type_order(codes, participant.seed)

@@ -111,7 +111,7 @@ class AttributeLine:
 
 
 def scales(participant: Participant) -> dict[str, AttributeScale]:
-    texts = participant.file.conversation
+    texts = participant.file.task
     return {
         AttributeRating.Kind.PERFORMANCE.value: texts.performance,
         AttributeRating.Kind.CHOICE.value: texts.choice,

@@ -8,18 +8,19 @@ from django.utils.translation import gettext_lazy
 
 from collection.conversations import wanted
 from collection.models import Conversation
-from surveys.answers import flow
+from surveys.answers import standing
 from surveys.models import Participant
 
 
 class Stage(TextChoices):
-    """The order in which people pass them, then the two ways out."""
+    """The order in which people pass them, then the ways out."""
 
     WELCOME = "welcome", gettext_lazy("Welcome and consent")
     SURVEY = "survey", gettext_lazy("Survey")
     INSTRUCTIONS = "instructions", gettext_lazy("Instructions")
     CONVERSATIONS = "conversations", gettext_lazy("Conversations")
     DONE = "done", gettext_lazy("Done")
+    SCREENED = "screened", gettext_lazy("Check not passed")
     STOPPED = "stopped", gettext_lazy("Stopped")
     WITHDRAWN = "withdrawn", gettext_lazy("Withdrawn")
 
@@ -27,6 +28,7 @@ class Stage(TextChoices):
 STAGE = Case(
     When(withdrawn_at__isnull=False, then=Value(Stage.WITHDRAWN.value)),
     When(stopped_at__isnull=False, then=Value(Stage.STOPPED.value)),
+    When(screened_at__isnull=False, then=Value(Stage.SCREENED.value)),
     When(consent__isnull=True, then=Value(Stage.WELCOME.value)),
     When(survey_finished_at__isnull=True, then=Value(Stage.SURVEY.value)),
     When(completed_at__isnull=False, then=Value(Stage.DONE.value)),
@@ -44,7 +46,7 @@ def with_stage(participants: QuerySet[Participant]) -> QuerySet[Participant]:
     complete = Q(conversations__state=Conversation.State.COMPLETE)
     return participants.annotate(
         stage=STAGE, conversations_done=Count("conversations", filter=complete)
-    ).prefetch_related("study", "instrument", "responses", "pages")
+    ).prefetch_related("study", "instrument", "responses", "pages", "assignments")
 
 
 def in_words(participant: Any) -> str:
@@ -61,10 +63,7 @@ def in_words(participant: Any) -> str:
 
 def survey_page(participant: Participant) -> tuple[int, int]:
     """(number of the page to be answered next, number of pages), from prefetched rows."""
-    responses = participant.responses.all()
-    pages = flow(
-        participant, {r.question: r.value["choice"] for r in responses if "choice" in r.value}
-    )
-    sent = {visit.page for visit in participant.pages.all() if visit.sent_at}
+    state = standing(participant)
+    pages, sent = state.sheet.pages, state.sent
     done = next((i for i, page in enumerate(pages) if page.code not in sent), len(pages))
     return done + 1, len(pages)

@@ -54,7 +54,7 @@ def attributes(conversation: Conversation) -> list[AttributeRow]:
     ratings = {(row.kind, row.attribute): row for row in conversation.attributes.all()}
     if not ratings:
         return []
-    statements = conversation.participant.file.conversation.performance.statements
+    statements = conversation.participant.file.task.performance.statements
     return [
         AttributeRow(
             statement,

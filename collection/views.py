@@ -46,7 +46,7 @@ def instructions(request: VisitorRequest) -> HttpResponse:
         return redirect("next", slug)
     context = study_context(participant) | {
         "protocol": participant.protocol,
-        "texts": participant.file.conversation,
+        "texts": participant.file.task,
         "wanted": conversations.wanted(participant),
     }
     return render(request, "collection/instructions.html", context)
@@ -71,7 +71,7 @@ def hub(request: VisitorRequest) -> HttpResponse:
         return redirect("conversation", slug, under_way.number)
     last = participant.conversations.order_by("-number").first()
     context = study_context(participant) | {
-        "texts": participant.file.conversation,
+        "texts": participant.file.task,
         "types": conversations.type_counts(participant),
         "quota": participant.protocol.conversations_per_type,
         "message": message,
@@ -238,9 +238,9 @@ def show(
     context |= study_context(request.participant) | {
         "base": base,
         "conversation": conversation,
-        "texts": request.participant.file.conversation,
+        "texts": request.participant.file.task,
         "protocol": request.participant.protocol,
-        "type": request.participant.file.conversation.type(conversation.conversation_type),
+        "type": request.participant.file.task.type(conversation.conversation_type),
         "given": data or QueryDict(),
         "errors": errors or {},
         "words": "",

@@ -1,14 +1,20 @@
 """The doors of the first stages: arriving, consent, the survey, leaving."""
 
-from django.http import HttpRequest, HttpResponse
+from collections.abc import Mapping
+
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from surveys import answers, drafts, enrolment, pages
-from surveys.errors import DomainError, FieldErrors
+from surveys import answers, drafts, enrolment, pages, paradata
+from surveys.answers import draft_page as draft_of
+from surveys.errors import DomainError
+from surveys.instruments.schema import Page
+from surveys.languages import PARAMETERS as LANGUAGE_PARAMETERS
 from surveys.models import Participant, ProblemReport, Study
 from surveys.texts import clean_text
 from surveys.visitor import (
@@ -16,9 +22,12 @@ from surveys.visitor import (
     find,
     forget,
     has_consented,
+    meet,
     participant_view,
     read_cookie,
     remember,
+    set_to,
+    speak,
 )
 
 
@@ -32,9 +41,14 @@ def home(request: HttpRequest) -> HttpResponse:
 def arrive(request: HttpRequest, slug: str) -> HttpResponse:
     """The study's link. Ids leave the address bar at once."""
     study = get_object_or_404(Study, slug=slug)
+    speak(request, study)  # a refusal too
     visit = read_cookie(slug, request.COOKIES)
     known = find(slug, visit)
-    participant = enrolment.arrive(study, request.GET.dict(), known)
+    # The language is the person's own affair, and no part of where they came from.
+    given = request.GET.dict().items()
+    parameters = {name: value for name, value in given if name not in LANGUAGE_PARAMETERS}
+    participant = enrolment.arrive(study, parameters, known)
+    meet(request, participant)
     response = redirect("next", slug)
     is_same = known is not None and known.pk == participant.pk
     remember(response, participant, is_trusted=is_same and visit is not None and visit.is_trusted)
@@ -45,6 +59,7 @@ def arrive(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def personal_link(request: HttpRequest, slug: str, key: str) -> HttpResponse:
     participant = get_object_or_404(Participant, study__slug=slug, key=key)
+    meet(request, participant)
     response = redirect("next", slug)
     remember(response, participant, is_trusted=True)
     return response
@@ -70,7 +85,7 @@ def consent(request: VisitorRequest) -> HttpResponse:
             return response
     enrolment.show_consent(participant)
     context: dict[str, object] = {
-        "consent": enrolment.filled_consent(participant.study),
+        "consent": enrolment.filled_consent(participant.study, participant.language),
         "errors": errors,
     }
     context |= study_context(participant)
@@ -101,6 +116,7 @@ def decline_known(request: VisitorRequest) -> HttpResponse:
 @require_safe
 def declined(request: HttpRequest, slug: str) -> HttpResponse:
     study = get_object_or_404(Study, slug=slug)
+    speak(request, study)
     return render(request, "surveys/declined.html", {"study": study})
 
 
@@ -108,7 +124,8 @@ def declined(request: HttpRequest, slug: str) -> HttpResponse:
 def information(request: HttpRequest, slug: str) -> HttpResponse:
     """The information page again, to read only."""
     study = get_object_or_404(Study, slug=slug)
-    context = {"study": study, "consent": enrolment.filled_consent(study), "read_only": True}
+    consent = enrolment.filled_consent(study, speak(request, study))
+    context = {"study": study, "consent": consent, "read_only": True}
     return render(request, "surveys/consent.html", context)
 
 
@@ -117,48 +134,114 @@ def information(request: HttpRequest, slug: str) -> HttpResponse:
 def survey_page(request: VisitorRequest, page_code: str) -> HttpResponse:
     participant = request.participant
     slug = participant.study.slug
-    if not has_consented(participant) or participant.stopped_at or participant.survey_finished_at:
+    if not has_consented(participant):
         return redirect("next", slug)
-    flow = answers.flow(participant)
-    pending = answers.pending_page(participant)
-    codes = [page.code for page in flow]
-    last = codes.index(pending.code) if pending else len(codes) - 1
-    if page_code not in codes[: last + 1]:
-        return redirect("next", slug)
-    place = codes.index(page_code)
-    if place < last and not request.visit.is_trusted:
-        return redirect("next", slug)
-    page = flow[place]
     errors: dict[str, str] = {}
     if request.method == "POST":
-        try:
-            answers.record(participant, page, request.POST)
-            return redirect("next", slug)
-        except FieldErrors as error:
-            errors = error.errors
-    answers.open_page(participant, page)
-    draft = answers.draft_page(page)
-    given = request.POST if errors else drafts.load(participant, draft)
-    context = study_context(participant) | {
-        "page": page,
-        "questions": pages.shown_questions(participant, page, given, errors),
-        "draft": draft,
+        with answers.locked(participant):
+            page = open_to(request, page_code)
+            if page is not None:
+                errors = answers.record(participant, page, request.POST)
+        if not errors:
+            return after_page(participant)
+    page = open_to(request, page_code)
+    if page is None:
+        return redirect("next", slug)
+    is_new = answers.open_page(participant, page)
+    given = request.POST if errors else None if is_new else drafts.load(participant, draft_of(page))
+    context = survey_context(request, page, given, errors)
+    return render(request, "surveys/page.html", context, status=422 if errors else 200)
+
+
+def open_to(request: VisitorRequest, page_code: str) -> Page | None:
+    """The page, if the person may see it: the next one, or with their own link an earlier one."""
+    participant = request.participant
+    if participant.stopped_at or participant.screened_at or participant.survey_finished_at:
+        return None
+    state = answers.standing(participant)
+    sent = state.sent
+    for page in state.sheet.pages:
+        is_pending = page.code not in sent
+        if page.code == page_code:
+            return page if is_pending or request.visit.is_trusted else None
+        if is_pending:
+            return None
+    return None
+
+
+def after_page(participant: Participant) -> HttpResponse:
+    """Straight to the next page of the survey, which saves a request; else where they stand."""
+    slug = participant.study.slug
+    pending = answers.pending_page(participant)
+    if pending is None or participant.survey_finished_at or participant.screened_at:
+        return redirect("next", slug)
+    return redirect("survey-page", slug, pending.code)
+
+
+def survey_context(
+    request: VisitorRequest, page: Page, data: QueryDict | None, errors: Mapping[str, str]
+) -> dict[str, object]:
+    """data: the refused form or the draft that fills the page, else the answers do."""
+    participant = request.participant
+    state = answers.standing(participant)
+    given = pages.Given(
+        data if data is not None else pages.given_answers(page, state.responses),
+        errors,
+        pages.next_attempts(page, state.responses),
+        participant.protocol.untouched_counts,
+    )
+    shown, questions = pages.shown_page(state.sheet, page, given)
+    codes = [page.code for page in state.sheet.pages]
+    place = codes.index(page.code)
+    notes = ""
+    if participant.protocol.paradata:
+        asked = [shown.question.code for shown in questions]
+        notes = paradata.for_script(state.visits.get(page.code), asked)
+    return study_context(participant) | {
+        "page": shown,
+        "questions": questions,
+        "page_error": errors.get("", ""),
+        "draft": draft_of(page),
+        "version": participant.instrument.sha256,
+        "paradata": notes,
         "earlier": codes[place - 1] if place and request.visit.is_trusted else None,
         "is_first": place == 0,
         "link": personal_url(request, participant),
         "place": place + 1,
-        "pages": len(answers.pages_to_expect(participant)),
+        "pages": len(state.sheet.expected()),
     }
-    return render(request, "surveys/page.html", context, status=422 if errors else 200)
 
 
 @require_POST
 @participant_view
 def save_draft(request: VisitorRequest) -> HttpResponse:
-    page = request.POST.get("page", "")
-    if page and has_consented(request.participant) and not request.participant.stopped_at:
-        drafts.save(request.participant, page, request.POST)
+    keep_draft(request, request.POST.get("page", ""))
     return HttpResponse(status=204)
+
+
+def keep_draft(request: VisitorRequest, page: str) -> None:
+    """page: what the draft is kept as. Whoever is done with the study has no more drafts."""
+    participant = request.participant
+    is_over = participant.stopped_at or participant.screened_at or participant.completed_at
+    if not page or is_over or not has_consented(participant):
+        return
+    drafts.save(participant, page, request.POST)
+    paradata.note(participant, page.removeprefix("survey/"), request.POST)
+
+
+@participant_view
+def set_language(request: VisitorRequest) -> HttpResponse:
+    """?to=es says which language, ?from= which page to go back to, ?draft= what it is kept as.
+
+    The form is the page's own, so that what stands in its fields is not lost.
+    """
+    participant = request.participant
+    if request.method == "POST":
+        set_to(participant, request.GET.get("to", ""), request.languages)
+        keep_draft(request, request.GET.get("draft", ""))
+    page = request.GET.get("from", "")
+    is_ours = page.startswith(reverse("arrive", args=[participant.study.slug]))
+    return redirect(page if is_ours else reverse("next", args=[participant.study.slug]))
 
 
 @require_safe
@@ -191,6 +274,15 @@ def stopped(request: VisitorRequest) -> HttpResponse:
     if not request.participant.stopped_at:
         return redirect("next", request.participant.study.slug)
     return render(request, "surveys/stopped.html", study_context(request.participant))
+
+
+@require_safe
+@participant_view
+def screened(request: VisitorRequest) -> HttpResponse:
+    """The kind exit after the last attempt at a comprehension check."""
+    if not request.participant.screened_at:
+        return redirect("next", request.participant.study.slug)
+    return render(request, "surveys/screened.html", study_context(request.participant))
 
 
 @participant_view

@@ -4,7 +4,7 @@ The cookie says how the person came. A recruiter's id is no secret, so it resume
 step only; looking back at earlier answers needs the browser that gave consent or the personal link.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
@@ -12,8 +12,11 @@ from django.conf import settings
 from django.core.signing import BadSignature, Signer
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils import translation
 from django.views.decorators.cache import never_cache
 
+from surveys import languages
+from surveys.languages import Language
 from surveys.models import Participant, Study
 
 P = ParamSpec("P")
@@ -30,6 +33,8 @@ class VisitorRequest(HttpRequest):
 
     participant: Participant
     visit: Visit
+    languages: tuple[Language, ...]
+    """What the study offers, to choose from."""
 
 
 def cookie_name(slug: str) -> str:
@@ -75,9 +80,43 @@ def find(study_slug: str, visit: Visit | None) -> Participant | None:
         return None
     return (
         Participant.objects.select_related("study", "instrument", "consent")
+        # Large, and parsed once per process or shown on one page only.
+        .defer("instrument__document", "study__consent_document")
         .filter(study__slug=study_slug, key=visit.key)
         .first()
     )
+
+
+def meet(request: HttpRequest, participant: Participant) -> tuple[Language, ...]:
+    """Speak a language that the study offers the person, and remember it. Returns all of them."""
+    offered = languages.offered(participant.study, participant.instrument)
+    language = languages.choose(offered, wanted_by(request, participant.language))
+    set_to(participant, language, offered)
+    translation.activate(language)
+    return offered
+
+
+def set_to(participant: Participant, language: str, offered: Iterable[Language]) -> None:
+    """Remember the language that a person chose, if it is offered."""
+    if language != participant.language and language in {known.code for known in offered}:
+        Participant.objects.filter(pk=participant.pk).update(language=language)
+        participant.language = language
+
+
+def speak(request: HttpRequest, study: Study) -> str:
+    """The language of a page that needs no participant, which is then spoken."""
+    participant = find(study.slug, read_cookie(study.slug, request.COOKIES))
+    instrument = participant.instrument if participant else study.instrument
+    chosen = participant.language if participant else ""
+    language = languages.choose(languages.offered(study, instrument), wanted_by(request, chosen))
+    translation.activate(language)
+    return language
+
+
+def wanted_by(request: HttpRequest, chosen: str) -> list[str]:
+    """What the link says, what the person chose before, and what their browser asks for."""
+    link = [request.GET.get(name, "") for name in languages.PARAMETERS]
+    return [*link, chosen, *languages.accepted(request.headers.get("Accept-Language", ""))]
 
 
 View = Callable[Concatenate[VisitorRequest, P], HttpResponse]
@@ -96,6 +135,7 @@ def participant_view(view: View[P]) -> Callable[Concatenate[HttpRequest, str, P]
         if participant is None or visit is None:
             return redirect("arrive", get_object_or_404(Study, slug=slug).slug)
         request.participant, request.visit = participant, visit
+        request.languages = meet(request, participant)
         return view(request, *args, **kwargs)
 
     result: Any = wrapper

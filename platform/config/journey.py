@@ -1,5 +1,6 @@
 """Which page comes next, and how far along it is: the only place that knows the order of stages."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +14,12 @@ from django.views.decorators.http import require_safe
 from collection import conversations
 from collection.models import Conversation, Interaction
 from surveys import answers
+from surveys.instruments import minutes
 from surveys.models import Participant
 from surveys.visitor import VisitorRequest, has_consented, participant_view
 
-SURVEY_PAGE_MINUTES = 1.5
 CONVERSATION_MINUTES = 8
-"""Together about an hour, as PRISM took (paper App. D: 55 to 65 minutes)."""
+"""With PRISM's survey about an hour, as PRISM took (paper App. D: 55 to 65 minutes)."""
 
 
 def next_url(participant: Participant) -> str:
@@ -28,6 +29,8 @@ def next_url(participant: Participant) -> str:
         return reverse("stopped", args=[slug])
     if not has_consented(participant):
         return reverse("consent", args=[slug])
+    if participant.screened_at:
+        return reverse("screened", args=[slug])
     if participant.survey_finished_at is None:
         page = answers.pending_page(participant)
         assert page is not None, "a survey without pending pages is finished"
@@ -70,7 +73,7 @@ def progress_of(participant: Participant) -> Progress:
     total = conversations.wanted(participant)
     if participant.completed_at:
         return Progress(_("Finished"), pieces=pieces(100, total, 0, total, 100))
-    if participant.stopped_at:
+    if participant.stopped_at or participant.screened_at:
         return Progress(_("Stopped"))
     if not has_consented(participant):
         version = participant.study.consent_document.get("version", "")
@@ -86,29 +89,43 @@ def survey_progress(participant: Participant, total: int) -> Progress:
     flow = answers.pages_to_expect(participant)
     pending = answers.pending_page(participant)
     done = flow.index(pending) if pending else len(flow)
-    minutes = (len(flow) - done) * SURVEY_PAGE_MINUTES + total * CONVERSATION_MINUTES
+    seconds = page_seconds(participant)
+    to_go = sum(seconds[page.code] for page in flow[done:])
     return Progress(
         _("Survey"),
         _("page %(page)d of %(pages)d") % {"page": done + 1, "pages": len(flow)},
-        minutes_left(minutes),
+        minutes_left(to_go / 60 + total * CONVERSATION_MINUTES),
         pieces(round(100 * done / len(flow)), 0, 0, total, 0),
     )
+
+
+_seconds: dict[tuple[str, str], dict[str, float]] = {}
+"""By instrument hash and language: counting words in every request would cost a millisecond."""
+
+
+def page_seconds(participant: Participant) -> Mapping[str, float]:
+    """Page code -> how long it is likely to take."""
+    key = (participant.instrument.sha256, participant.language)
+    if key not in _seconds:
+        _seconds[key] = {p.code: minutes.whole_page_s(p) for p in participant.file.pages}
+    return _seconds[key]
 
 
 def conversation_progress(participant: Participant, total: int) -> Progress:
     done = min(total, conversations.done_by_type(participant).total())
     current = conversations.under_way(participant)
     percent = percent_done(current) if current else 0
-    minutes = (total - done - percent / 100) * CONVERSATION_MINUTES
+    to_go = (total - done - percent / 100) * CONVERSATION_MINUTES
     line = pieces(100, done, percent, total, 0)
     if current is None:
         detail = _("%(done)d of %(total)d done") % {"done": done, "total": total}
-        return Progress(_("Conversations"), detail, minutes_left(minutes), line)
+        return Progress(_("Conversations"), detail, minutes_left(to_go), line)
     where = _("Conversation %(n)d of %(total)d") % {"n": done + 1, "total": total}
-    detail = current.conversation_type
+    kind = participant.file.task.type(current.conversation_type)
+    detail = kind.label if kind else current.conversation_type
     if current.state == Conversation.State.FINISHED:
         detail = _("feedback")
-    return Progress(where, detail, minutes_left(minutes), line)
+    return Progress(where, detail, minutes_left(to_go), line)
 
 
 def percent_done(conversation: Conversation) -> int:
