@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
-from collection.export.write import FILES, write_file, write_zip
+from collection.export.write import files_of, write_file, write_zip
 from surveys.models import Study
 
 PIECE = 1 << 16
@@ -24,9 +24,9 @@ PIECE = 1 << 16
 @staff_member_required
 @require_GET
 def download(request: HttpRequest, slug: str, name: str) -> StreamingHttpResponse:
-    """One of FILES, by name: survey, conversations, utterances, models."""
+    """One of the study's files, by name: survey, conversations, utterances, models, paradata."""
     study = get_object_or_404(Study, slug=slug)
-    if name not in FILES:
+    if name not in files_of(study):
         raise Http404(name)
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
     write_file(study, name, file)
@@ -36,7 +36,7 @@ def download(request: HttpRequest, slug: str, name: str) -> StreamingHttpRespons
 @staff_member_required
 @require_GET
 def download_all(request: HttpRequest, slug: str) -> StreamingHttpResponse:
-    """All files and the manifest, as a zip."""
+    """All files and what describes them, as a zip."""
     study = get_object_or_404(Study, slug=slug)
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
     write_zip(study, file)

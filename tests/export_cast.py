@@ -25,7 +25,7 @@ from surveys.models import (
     ConsentText,
     Decline,
     Instrument,
-    OptionOrder,
+    Order,
     Participant,
     Response,
     Study,
@@ -125,8 +125,8 @@ def make_person(
         if isinstance(question, Multiple | Sliders) and question.randomise:
             codes = [item.code for item in question.items if item is not question.other]
             drawn = shuffled(codes, person.seed, "order", question.code)
-            OptionOrder.objects.create(
-                participant=person, question=question.code, codes=[*drawn, "other"]
+            Order.objects.create(
+                participant=person, scope=question.code, codes=[*drawn, "other"]
             )
     return person
 

@@ -19,13 +19,14 @@ from django.test import AsyncRequestFactory, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from collection.downloads import download, download_all
-from collection.export import codebook, rows, subsets
-from collection.export.codebook import CodebookError
+from collection.export import documents, rows, subsets, survey_rows, tables
+from collection.export.columns import CodebookError
 from collection.export.validate import validate
-from collection.export.write import FILES, snapshot, stream, write_release
+from collection.export.write import DESCRIPTIONS, files_of, snapshot, stream, write_release
 from collection.models import ModelEndpoint, Utterance
-from surveys import models as surveys_models
+from surveys.instruments.load import FOLDER, keep, parse
 from surveys.models import Participant, Study
+from surveys.protocol import PRESETS
 from tests import export_cast
 from tests.export_cast import (
     add_failed_turn,
@@ -70,10 +71,11 @@ def test_it_works(study: Study, cast: dict[str, Participant], tmp_path: Path) ->
         "conversations.jsonl": 13,
         "utterances.jsonl": 6 * 6 + 4 * 6 + 3 * 3,
         "models.jsonl": 5,
+        "paradata.jsonl": 0,
     }
     assert [d for d in validate(tmp_path / "out") if not d.is_note] == []
     left = {path.name for path in (tmp_path / "out").iterdir()}
-    assert left == {*(f"{name}.jsonl" for name in FILES), "manifest.json"}
+    assert left == {*(f"{name}.jsonl" for name in files_of(study)), *DESCRIPTIONS}
 
 
 def test_left_out_people_and_conversations_are_counted_by_reason(
@@ -123,6 +125,7 @@ def test_the_manifest_says_how_it_was_collected(study: Study, tmp_path: Path) ->
             "conversations.jsonl": 1,
             "utterances.jsonl": 6,
             "models.jsonl": 0,
+            "paradata.jsonl": 0,
         },
     }
 
@@ -130,9 +133,10 @@ def test_the_manifest_says_how_it_was_collected(study: Study, tmp_path: Path) ->
 def test_equal_data_give_equal_bytes(
     study: Study, cast: dict[str, Participant], tmp_path: Path
 ) -> None:
+    cast["alice"].pages.create(page="primer", shown_at=export_cast.START)
     for folder in ("one", "two"):
         write_release(study, tmp_path / folder)
-    for name in (*(f"{name}.jsonl" for name in FILES), "manifest.json"):
+    for name in (*(f"{name}.jsonl" for name in files_of(study)), *DESCRIPTIONS):
         one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
         assert one == two
         assert b"\r" not in one
@@ -150,21 +154,22 @@ def test_lines_hold_plain_utf8_and_no_character_that_readers_end_lines_at(
 
 
 def test_keys_stand_in_the_codebooks_order(study: Study, cast: dict[str, Participant]) -> None:
-    for name in FILES:
-        order = [column.key for column in codebook.TABLES[name].columns]
+    found = documents.shipped().tables
+    for name in files_of(study):
+        order = [column.key for column in found[name].columns]
         assert all(list(row) == order for row in released(study, name))
     item = released(study, "conversations")[0]["conversation_history"][1]
     assert " ".join(item) == (
         "turn role content model_provider model_name score if_chosen within_turn_id"
     )
-    assert [len(codebook.TABLES[name].columns) for name in FILES] == [32, 13, 14, 15]
+    assert [len(found[name].columns) for name in files_of(study)] == [32, 13, 14, 15, 9]
 
 
 def test_a_row_with_other_keys_than_the_codebooks_is_refused() -> None:
     with pytest.raises(CodebookError, match=r"survey: not as in the codebook: .*user_id"):
-        codebook.SURVEY.row({})
+        documents.shipped().survey.row({})
     with pytest.raises(CodebookError, match=r"models: .*surprise"):
-        codebook.MODELS.row({"surprise": 1})
+        tables.MODELS.row({"surprise": 1})
 
 
 # Who is who
@@ -284,7 +289,7 @@ def test_use_cases_are_zeros_and_ones(study: Study) -> None:
 def test_orders_are_places_from_one_with_the_persons_own_last(study: Study) -> None:
     row = survey_row(study)
     person = Participant.objects.get()
-    drawn = person.orders.get(question="stated_prefs").codes
+    drawn = person.orders.get(scope="stated_prefs").codes
     assert row["order_stated_prefs"] == {code: drawn.index(code) + 1 for code in drawn}
     assert row["order_stated_prefs"]["other"] == 9
     assert row["order_lm_usecases"]["other"] == 19
@@ -507,25 +512,18 @@ def test_the_utterances_provider_is_the_code(study: Study) -> None:
 # Other instruments
 
 
-def test_another_instrument_leaves_nulls_and_names_its_own_questions(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(surveys_models, "_parsed", {})  # another test may get this one's number
-    document = study.instrument.file.model_dump(mode="json", exclude_unset=True)
-    page = next(page for page in document["pages"] if page["code"] == "about_you")
-    page["questions"][0]["code"] = "shoe_size"
-    instrument = study.instrument
-    instrument.pk, instrument.sha256, instrument.document = None, "0" * 64, document
-    instrument.__dict__.pop("file", None)
-    instrument.save()
-    study.instrument = instrument
+def test_another_instrument_has_columns_of_its_own(study: Study, tmp_path: Path) -> None:
+    text = (FOLDER / "prism.yaml").read_text(encoding="utf-8")
+    changed = text.replace("- code: age\n", "- code: shoe_size\n").replace("    - age\n", "")
+    study.instrument = keep(parse("changed.yaml", changed))
     study.save()
     row = survey_row(study)
-    assert row["age"] is None
-    assert "shoe_size" not in row
+    assert "age" not in row
+    assert row["shoe_size"] == "18-24 years old"
+    keys = list(row)
+    assert keys[keys.index("shoe_size") - 1] == "order_stated_prefs"
     write_release(study, tmp_path)
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["not_released"]["questions"] == ["shoe_size"]
+    assert [d for d in validate(tmp_path) if not d.is_note] == []
 
 
 # Size and consistency
@@ -541,21 +539,21 @@ def queries(study: Study, name: str) -> int:
 
 def test_queries_do_not_grow_with_people(study: Study) -> None:
     converse(make_person(study))
-    few = {name: queries(study, name) for name in FILES}
+    few = {name: queries(study, name) for name in files_of(study)}
     for minute in range(1, 8):
         person = make_person(study, minute=minute)
         for kind in export_cast.TYPES:
             converse(person, kind)
-    assert {name: queries(study, name) for name in FILES} == few
+    assert {name: queries(study, name) for name in files_of(study)} == few
 
 
 def test_batches_join_without_a_seam(
     study: Study, cast: dict[str, Participant], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = {name: list(stream(study, name)) for name in FILES}
-    monkeypatch.setattr(rows, "PEOPLE_AT_ONCE", 1)
+    whole = {name: list(stream(study, name)) for name in files_of(study)}
+    monkeypatch.setattr(survey_rows, "PEOPLE_AT_ONCE", 1)
     monkeypatch.setattr(rows, "CONVERSATIONS_AT_ONCE", 2)
-    assert {name: list(stream(study, name)) for name in FILES} == whole
+    assert {name: list(stream(study, name)) for name in files_of(study)} == whole
 
 
 @pytest.mark.django_db(transaction=True)
@@ -584,8 +582,11 @@ def test_the_command_writes_and_counts(
 def test_the_command_replaces_an_earlier_release(study: Study, tmp_path: Path) -> None:
     (tmp_path / "survey.jsonl").write_text("old")
     (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "paradata.jsonl").write_text("of an earlier protocol")
+    Study.objects.update(protocol_json=PRESETS["prism-2023"].model_dump(mode="json"))
     call_command("export", "prism", out=tmp_path, stdout=io.StringIO())
     assert (tmp_path / "survey.jsonl").read_text() == ""
+    assert not (tmp_path / "paradata.jsonl").exists()
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 

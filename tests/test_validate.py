@@ -12,9 +12,9 @@ from django.core.management import call_command
 from django.db import transaction
 from pytest_django.plugin import DjangoDbBlocker
 
-from collection.export.codebook import MODERATION
+from collection.export.tables import MODERATION
 from collection.export.validate import Deviation, validate
-from collection.export.write import write_release
+from collection.export.write import DESCRIPTIONS, write_release
 from tests.export_cast import choice, converse, make_cast, make_person, make_study
 
 Row = dict[str, Any]
@@ -920,7 +920,8 @@ def prism(tmp_path: Path, db: None) -> Path:
         converse(person, kind, scores=((70, 20), (50, 50)))
     data = tmp_path / "prism-alignment" / "data"
     write_release(study, data, "github")
-    (data / "manifest.json").unlink()
+    for name in DESCRIPTIONS:
+        (data / name).unlink()
 
     def no_nulls(row: Row) -> None:
         row["stated_prefs"]["other"] = 50

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from collection.export import codebook
+from collection.export import tables
 from collection.export.check_survey import minutes_problems
-from collection.export.codebook import CONVERSATION_TYPES, EMPTY_TEXT
 from collection.export.known import Known, KnownConversation, KnownReply, KnownUser, digest
 from collection.export.lines import Deviation, File, Line, Problem, note, show
 from collection.export.shape import Sequence, is_sound, row_problems
+from collection.export.tables import CONVERSATION_TYPES, EMPTY_TEXT
 
 Row = Mapping[str, Any]
 
@@ -36,7 +36,7 @@ def check(file: File, known: Known) -> Iterator[Deviation]:
             yield line
             continue
         row = line.row
-        problems = list(row_problems(codebook.CONVERSATIONS, row))
+        problems = list(row_problems(tables.CONVERSATIONS, row))
         conversation_id, user_id = row.get("conversation_id"), row.get("user_id")
         problems += sequence.problems(conversation_id, known.conversations)
         if isinstance(row.get("conversation_history"), list):
@@ -60,7 +60,7 @@ def item_problems(items: list[Any]) -> Iterator[Problem]:
         if not isinstance(item, dict):
             yield Problem("type", f"{where} is {show(item)}, no object")
             continue
-        table = codebook.USER_ITEM if item.get("role") == "user" else codebook.MODEL_ITEM
+        table = tables.USER_ITEM if item.get("role") == "user" else tables.MODEL_ITEM
         yield from row_problems(table, item, where)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from collection.export import codebook
+from collection.export.codebook import Codebook
 from collection.export.known import Known
 from collection.export.lines import NAN, Deviation, File, Problem, note, show
 from collection.export.shape import is_sound, row_problems
@@ -11,18 +11,13 @@ from collection.export.shape import is_sound, row_problems
 Row = Mapping[str, Any]
 
 IDS = ("user_id", "conversation_id", "interaction_id", "utterance_id")
-DEPTH = {
-    "system_string": 1,
-    "self_description": 1,
-    "open_feedback": 2,
-    "user_prompt": 3,
-    "model_response": 4,
-}
-"""column_id -> how many of IDS a row has; the last of them names the text."""
+DEPTH = {"open_feedback": 2, "user_prompt": 3, "model_response": 4}
+"""column_id -> how many of IDS a row has; the last of them names the text. The survey's texts have
+one."""
 
 
-def check(file: File, known: Known) -> Iterator[Deviation]:
-    seen: dict[str, set[str]] = {column: set() for column in DEPTH}
+def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
+    seen: dict[str, set[str]] = {column: set() for column in (*book.texts, *DEPTH)}
     for line in file.rows():
         if isinstance(line, Deviation):
             yield line
@@ -32,9 +27,9 @@ def check(file: File, known: Known) -> Iterator[Deviation]:
         for key in [key for key, value in row.items() if value is NAN]:
             row[key] = None
             problems.append(note("nan", f"{key} is NaN, as PRISM wrote its nulls", once=True))
-        shape = list(row_problems(codebook.METADATA, row))
+        shape = list(row_problems(book.metadata, row))
         problems += shape
-        if is_sound(shape) and row["column_id"] in DEPTH:
+        if is_sound(shape) and row["column_id"] in seen:
             problems += id_problems(row, known)
             problems += once_problems(row, seen)
             problems += flag_problems(row)
@@ -44,7 +39,7 @@ def check(file: File, known: Known) -> Iterator[Deviation]:
 
 def id_problems(row: Row, known: Known) -> Iterator[Problem]:
     """Which ids a row has depends on its text; they must name one and the same place."""
-    depth = DEPTH[row["column_id"]]
+    depth = DEPTH.get(row["column_id"], 1)
     for index, key in enumerate(IDS):
         if (row[key] is not None) != (index < depth):
             expected = "an id" if index < depth else "null"
@@ -67,7 +62,7 @@ def id_problems(row: Row, known: Known) -> Iterator[Problem]:
 
 def once_problems(row: Row, seen: dict[str, set[str]]) -> Iterator[Problem]:
     column = row["column_id"]
-    text_id = row[IDS[DEPTH[column] - 1]]
+    text_id = row[IDS[DEPTH.get(column, 1) - 1]]
     if text_id is None:
         return
     if text_id in seen[column]:
@@ -91,12 +86,12 @@ def flag_problems(row: Row) -> Iterator[Problem]:
 def missing_problems(seen: dict[str, set[str]], known: Known) -> Iterator[Problem]:
     """Every text has its row."""
     everything: dict[int, Iterable[str]] = {
-        1: known.users,
         2: known.conversations,
         3: known.interactions,
         4: known.utterances,
     }
-    for column, depth in DEPTH.items():
-        missing = [text_id for text_id in everything[depth] if text_id not in seen[column]]
+    for column, found in seen.items():
+        expected = everything[DEPTH[column]] if column in DEPTH else known.texts.get(column, ())
+        missing = [text_id for text_id in expected if text_id not in found]
         if missing:
             yield Problem("missing", f"{column}: {len(missing)} have no row, first {missing[0]}")

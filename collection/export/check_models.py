@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from collection.export import codebook
+from collection.export import tables
 from collection.export.known import Known
 from collection.export.lines import Deviation, File, Problem
 from collection.export.shape import row_problems
@@ -14,7 +14,7 @@ def check(file: File, known: Known) -> Iterator[Deviation]:
         if isinstance(line, Deviation):
             yield line
             continue
-        yield from file.at(line.number, row_problems(codebook.MODELS, line.row))
+        yield from file.at(line.number, row_problems(tables.MODELS, line.row))
         name = line.row.get("long_name")
         if not isinstance(name, str):
             continue

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from collection.export import codebook
+from collection.export import tables
 from collection.export.known import Known, KnownConversation, KnownReply, digest
 from collection.export.lines import Deviation, File, Line, Problem, note, show
 from collection.export.shape import Sequence, id_number, is_integer, is_sound, row_problems
@@ -47,7 +47,7 @@ class Checker:
 
     def problems(self, line: Line) -> Iterator[Problem]:
         row = line.row
-        shape = list(row_problems(codebook.UTTERANCES, row))
+        shape = list(row_problems(tables.UTTERANCES, row))
         yield from shape
         utterance_id = row.get("utterance_id")
         yield from self.sequence.problems(utterance_id, self.known.utterances)

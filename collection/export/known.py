@@ -48,6 +48,8 @@ class Known:
     """Ids of everything seen so far."""
 
     users: dict[str, KnownUser] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    """Column of the survey with a free text -> ids of those who have one."""
     conversations: dict[str, KnownConversation] = field(default_factory=dict)
     interactions: dict[str, str] = field(default_factory=dict)
     """interaction_id -> conversation_id."""

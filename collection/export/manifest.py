@@ -9,38 +9,31 @@ from typing import Any
 
 from django.conf import settings
 
-from collection.export.codebook import KeyOrder
-from collection.export.rows import ASKED
-from collection.export.selection import Selection
-from surveys.models import Consent, Instrument, Study
+from collection.export.plan import Plan
+from surveys.models import Consent, Study
 
 NAME = "manifest.json"
 
 
-def build(
-    study: Study,
-    selection: Selection,
-    rows: dict[str, int],
-    simulated_rows: dict[str, int],
-    order: KeyOrder,
-) -> dict[str, Any]:
+def build(plan: Plan, rows: dict[str, int], simulated_rows: dict[str, int]) -> dict[str, Any]:
     """rows, simulated_rows: file name -> number of rows."""
+    study, selection = plan.study, plan.selection
     simulated = sum(user.is_simulated for user in selection.users)
     return {
         "study": study.slug,
         "title": study.title,
         "is_demo": study.is_demo,
         "software": {"name": "Refract", "version": software_version()},
-        "key_order": order,
+        "key_order": plan.order,
         "rows": rows,
         "simulated": {"people": simulated, "rows": simulated_rows},
         "not_released": {
             "people": sorted_counts(selection.people_left_out),
             "conversations": sorted_counts(selection.conversations_left_out),
-            "questions": questions_left_out(study),
+            "questions": questions_left_out(plan),
         },
         "protocol": study.protocol.model_dump(mode="json"),
-        "instruments": instruments(study),
+        "instruments": instruments(plan),
         "consent_texts": consent_texts(study),
     }
 
@@ -55,20 +48,18 @@ def sorted_counts(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def released_instruments(study: Study) -> list[Instrument]:
-    """The versions that the people of the survey file answered."""
-    used = study.participants.released().values("instrument")
-    return list(Instrument.objects.filter(pk__in=used).order_by("sha256"))
+def questions_left_out(plan: Plan) -> list[str]:
+    """Questions whose answers the instrument keeps out of releases."""
+    files = [version.file for version in plan.book.versions]
+    return sorted({q.code for file in files for q in file.questions() if q.release.form == "none"})
 
 
-def questions_left_out(study: Study) -> list[str]:
-    """Questions of the instrument that the codebook has no column for."""
-    codes = {q.code for row in released_instruments(study) for q in row.file.questions()}
-    return sorted(codes - set(ASKED))
-
-
-def instruments(study: Study) -> list[dict[str, str]]:
-    return [{"slug": row.slug, "sha256": row.sha256} for row in released_instruments(study)]
+def instruments(plan: Plan) -> list[dict[str, str]]:
+    """The versions answered, newest first: whose documents are in instrument.json."""
+    return [
+        {"slug": version.file.instrument, "sha256": version.sha256}
+        for version in plan.book.versions
+    ]
 
 
 def consent_texts(study: Study) -> list[dict[str, Any]]:

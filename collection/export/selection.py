@@ -7,8 +7,9 @@ from datetime import datetime
 
 from django.db.models import Count
 
-from collection.export.codebook import CHOICE, PERFORMANCE, keys
+from collection.export.columns import keys
 from collection.export.subsets import balanced
+from collection.export.tables import CHOICE, PERFORMANCE
 from collection.models import AttributeRating, Conversation, Feedback, Interaction
 from surveys.models import Decline, Study
 
@@ -125,9 +126,9 @@ def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
     reasons = Counter({"declined": Decline.objects.filter(study=study).count()})
     known = set(released)
     rows = study.participants.values_list(
-        "pk", "withdrawn_at", "rejected_at", "consent", "survey_finished_at"
+        "pk", "withdrawn_at", "rejected_at", "consent", "screened_at", "survey_finished_at"
     )
-    for pk, withdrawn_at, rejected_at, consent, survey_finished_at in rows:
+    for pk, withdrawn_at, rejected_at, consent, screened_at, survey_finished_at in rows:
         if pk in known:
             continue
         if withdrawn_at:
@@ -136,6 +137,8 @@ def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
             reasons["rejected"] += 1
         elif consent is None:
             reasons["no consent"] += 1
+        elif screened_at:
+            reasons["comprehension check not passed"] += 1
         elif survey_finished_at is None:
             reasons["survey not finished"] += 1
     return +reasons

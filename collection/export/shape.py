@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeGuard
 
-from collection.export.codebook import DATETIME, Column, Kind, Table, keys
+from collection.export.columns import Column, Kind, Table, keys
 from collection.export.lines import NAN, Problem, note, show
+from collection.export.tables import DATETIME
 
 FATAL = {"keys", "type", "null", "nan"}
 """After one of these a row's values can't be relied on to be there or to be of their type."""
 
 TOO_LARGE = 2**63
 """What analysts' tools can't hold as an integer; nor does it pass for a number here."""
+
+SCALAR = (str, int, float)
 
 DATETIME_FORM = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
@@ -71,7 +74,7 @@ def value_problems(column: Column, value: Any, path: str) -> Iterator[Problem]:
     """What is wrong with a value of the right type."""
     if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
         yield Problem("utf-8", f"{path} has a lone surrogate")
-    if column.allowed and value not in column.allowed:
+    if column.allowed and isinstance(value, SCALAR) and value not in column.allowed:
         yield Problem("value", f"{path} is {show(value)}, not among the codebook's values")
     match column.kind:
         case "string id":
@@ -79,6 +82,10 @@ def value_problems(column: Column, value: Any, path: str) -> Iterator[Problem]:
                 yield Problem("id", f"{path} is {show(value)}, not {column.prefix} and a number")
         case "int" | "float":
             yield from bound_problems(column, value, path)
+        case "list":
+            yield from list_problems(column, value, path)
+        case "date":
+            yield from date_problems(column, value, path)
         case "datetime":
             if not is_datetime(value):
                 yield Problem("value", f"{path} is {show(value)}, not YYYY-MM-DD HH:MM:SS")
@@ -87,18 +94,50 @@ def value_problems(column: Column, value: Any, path: str) -> Iterator[Problem]:
             for part in column.keys:
                 if part.key in value:
                     yield from column_problems(part, value[part.key], f"{path}.{part.key}")
+        case "dict by question":
+            for code, facts in value.items():
+                yield from question_problems(column, code, facts, f"{path}.{code}")
         case "parameters":
             for key, parameter in value.items():
                 if not isinstance(parameter, str | int) or isinstance(parameter, bool):
                     yield Problem("type", f"{path}.{key} is {show(parameter)}, not text or 0 or 1")
 
 
-def bound_problems(column: Column, value: float, path: str) -> Iterator[Problem]:
+def bound_problems(column: Column, value: float | str, path: str) -> Iterator[Problem]:
     low, high = column.low, column.high
-    if low is not None and value < low:
-        yield Problem("range", f"{path} is {show(value)}, below {low:g}")
-    if high is not None and value > high:
-        yield Problem("range", f"{path} is {show(value)}, above {high:g}")
+    if low is not None and value < low:  # type: ignore[operator]
+        yield Problem("range", f"{path} is {show(value)}, below {show(low)}")
+    if high is not None and value > high:  # type: ignore[operator]
+        yield Problem("range", f"{path} is {show(value)}, above {show(high)}")
+
+
+def list_problems(column: Column, values: list[Any], path: str) -> Iterator[Problem]:
+    """What is in a list: each once, all of them known, as many as there should be."""
+    if unknown := [value for value in values if value not in column.allowed]:
+        yield Problem("value", f"{path} has {show(unknown[0])}, not among the codebook's values")
+    elif len(set(values)) < len(values):
+        yield Problem("value", f"{path} has an entry twice: {show(values)}")
+    else:
+        yield from bound_problems(column, len(values), f"the length of {path}")
+
+
+def date_problems(column: Column, value: str, path: str) -> Iterator[Problem]:
+    if not is_date(value, column.digits):
+        yield Problem("value", f"{path} is {show(value)}, not {DATE_FORMS[column.digits]}")
+    else:
+        yield from bound_problems(column, value, path)
+
+
+def question_problems(column: Column, code: str, facts: Any, path: str) -> Iterator[Problem]:
+    if code not in column.allowed:
+        yield Problem("keys", f"{path}: no question of the instrument")
+    elif not isinstance(facts, dict):
+        yield Problem("type", f"{path} is {show(facts)}, no object")
+    else:
+        yield from key_problems(facts, keys(column), path)
+        for part in column.keys:
+            if part.key in facts:
+                yield from column_problems(part, facts[part.key], f"{path}.{part.key}")
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
@@ -125,10 +164,26 @@ HAS_TYPE: dict[Kind, Callable[[Any], bool]] = {
     "binary": lambda value: isinstance(value, bool),
     "int": is_integer,
     "float": is_number,
+    "date": is_text,
+    "list": lambda value: isinstance(value, list) and all(isinstance(x, SCALAR) for x in value),
     "dict": is_object,
+    "dict by question": is_object,
     "parameters": is_object,
     "history": lambda value: isinstance(value, list),
 }
+
+
+DATE_FORMS = {10: "YYYY-MM-DD", 7: "YYYY-MM", 4: "YYYY"}
+
+
+def is_date(value: str, digits: int) -> bool:
+    """Whether it is an ISO date of so many characters."""
+    if len(value) != digits:
+        return False
+    try:
+        return date.fromisoformat(value + "0000-01-01"[digits:]).isoformat()[:digits] == value
+    except ValueError:
+        return False
 
 
 def is_datetime(value: str) -> bool:

@@ -10,7 +10,7 @@ they need coded ethnicities and a census table of the researcher's.
 
 from collections.abc import Mapping, Sequence
 
-from collection.export.codebook import CONVERSATION_TYPES
+from collection.export.tables import CONVERSATION_TYPES
 from surveys.draws import rng
 
 US_REPRESENTATIVE = False

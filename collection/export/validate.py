@@ -10,11 +10,15 @@ from pathlib import Path
 
 from collection.export import (
     check_conversations,
+    check_documents,
     check_metadata,
     check_models,
+    check_paradata,
     check_survey,
     check_utterances,
 )
+from collection.export.codebook import Codebook
+from collection.export.documents import find_path
 from collection.export.known import Known
 from collection.export.lines import Deviation, File
 from collection.export.manifest import NAME as MANIFEST
@@ -22,8 +26,6 @@ from collection.export.manifest import NAME as MANIFEST
 __all__ = ["Deviation", "validate"]
 
 REQUIRED = ("survey", "conversations", "utterances")
-PLACES = ("", "data", "metadata", "data/metadata")
-"""Where a file may lie: PRISM's repository keeps some in folders of their own."""
 
 
 def validate(folder: Path) -> Iterator[Deviation]:
@@ -31,30 +33,31 @@ def validate(folder: Path) -> Iterator[Deviation]:
     if not folder.is_dir():
         yield Deviation(str(folder), 0, "missing", "there is no such folder")
         return
-    files = {name: find(folder, name) for name in (*REQUIRED, "models", "metadata")}
+    book, problems = check_documents.codebook_of(folder)
+    yield from problems
+    files = {name: find(folder, name) for name in (*REQUIRED, "models", "metadata", "paradata")}
     absent = [name for name in REQUIRED if files[name] is None]
     for name in absent:
         yield Deviation(f"{name}.jsonl", 0, "missing", "the file is missing")
-    yield from check_all(files)
+    if book is None:
+        return
+    yield from check_all(files, book)
     if not absent:
         yield from check_manifest(folder, files)
 
 
 def find(folder: Path, name: str) -> File | None:
-    for place in PLACES:
-        path = folder / place / f"{name}.jsonl"
-        if path.is_file():
-            return File(path, path.relative_to(folder).as_posix())
-    return None
+    path = find_path(folder, f"{name}.jsonl")
+    return File(path, path.relative_to(folder).as_posix()) if path else None
 
 
-def check_all(files: dict[str, File | None]) -> Iterator[Deviation]:
+def check_all(files: dict[str, File | None], book: Codebook) -> Iterator[Deviation]:
     """Each file there is; what needs two files only if both are there."""
     known = Known()
     survey, conversations, utterances = (files[name] for name in REQUIRED)
     models, metadata = files["models"], files["metadata"]
     if survey:
-        yield from check_survey.check(survey, known)
+        yield from check_survey.check(survey, known, book)
     if survey and conversations:
         yield from check_conversations.check(conversations, known)
         yield from check_conversations.check_people(survey, conversations, known)
@@ -65,7 +68,9 @@ def check_all(files: dict[str, File | None]) -> Iterator[Deviation]:
     if conversations and utterances and survey:
         yield from check_utterances.check(utterances, conversations, known)
         if metadata:
-            yield from check_metadata.check(metadata, known)
+            yield from check_metadata.check(metadata, known, book)
+    if files["paradata"] and survey:
+        yield from check_paradata.check(files["paradata"], known, book)
     if not metadata:
         yield Deviation("metadata.jsonl", 0, "missing", "there is no such file", is_note=True)
 

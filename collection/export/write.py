@@ -11,18 +11,22 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from django.db import connection, transaction
 
-from collection.export import manifest
-from collection.export.codebook import KeyOrder
+from collection.export import codebook, documents, manifest
+from collection.export.columns import KeyOrder
+from collection.export.plan import FILES, files_of, make_plan
 from collection.export.rows import MAKERS, Row
-from collection.export.selection import Selection, select
+from collection.export.selection import Selection
 from surveys.models import Study
 
-FILES = ("survey", "conversations", "utterances", "models")
+__all__ = ["FILES", "files_of", "snapshot", "stream", "write_file", "write_release", "write_zip"]
 
 # JSON allows these characters in strings, but str.splitlines and other readers end lines at them.
 LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 """Of every member of a zip: the format's first, so that equal data give equal bytes."""
+
+DESCRIPTIONS = (documents.NAME, codebook.NAME, manifest.NAME)
+"""What a folder says of itself."""
 
 
 @contextmanager
@@ -49,8 +53,8 @@ def snapshot() -> Iterator[None]:
 
 
 def stream(study: Study, name: str, order: KeyOrder = "codebook") -> Iterator[str]:
-    """JSON lines, each with its line end, of one of FILES. Wrap in `snapshot` while people work."""
-    yield from map(line, MAKERS[name](study, select(study), order))
+    """JSON lines, each with its line end, of one file. Wrap in `snapshot` while people work."""
+    yield from map(line, MAKERS[name](make_plan(study, order)))
 
 
 def line(row: Row) -> str:
@@ -61,22 +65,26 @@ def write_release(study: Study, folder: Path, order: KeyOrder = "codebook") -> d
     """Write the files and the manifest into a folder; file name -> number of rows.
 
     The files are complete before the first appears in the folder, and the manifest comes last.
-    Raises OSError if the folder can't be made or written.
+    Raises OSError if the folder can't be made or written, DomainError if the versions of the
+    instrument cannot be released together.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Within the folder: its parent may be another file system, where no rename can come from.
     aside = Path(tempfile.mkdtemp(prefix=".release-", dir=folder))
     try:
         rows = _write_all(study, aside, order)
-        for name in (*rows, manifest.NAME):
+        for name in (*rows, *DESCRIPTIONS):
             (aside / name).replace(folder / name)
+        for name in MAKERS:  # of an earlier release, which had more
+            if f"{name}.jsonl" not in rows:
+                (folder / f"{name}.jsonl").unlink(missing_ok=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return rows
 
 
 def write_file(study: Study, name: str, file: IO[bytes]) -> None:
-    """Write one of FILES, as `write_release` would, into an open binary file."""
+    """Write one of `files_of(study)`, as `write_release` would, into an open binary file."""
     with snapshot():
         for text in stream(study, name):
             file.write(text.encode())
@@ -86,7 +94,7 @@ def write_zip(study: Study, file: IO[bytes]) -> None:
     """Write a whole release as a zip into an open binary file."""
     with tempfile.TemporaryDirectory() as folder, ZipFile(file, "w") as archive:
         rows = _write_all(study, Path(folder), "codebook")
-        for name in (*rows, manifest.NAME):
+        for name in (*rows, *DESCRIPTIONS):
             member = ZipInfo(f"{study.slug}/{name}", EARLIEST_DATE)
             member.compress_type = ZIP_DEFLATED
             with (Path(folder) / name).open("rb") as source, archive.open(member, "w") as target:
@@ -97,15 +105,22 @@ def _write_all(study: Study, folder: Path, order: KeyOrder) -> dict[str, int]:
     rows: dict[str, int] = {}
     simulated_rows: dict[str, int] = {}
     with snapshot():
-        selection = select(study)
-        is_simulated = _simulated(selection)
-        for name in FILES:
+        plan = make_plan(study, order)
+        names = files_of(study)
+        is_simulated = _simulated(plan.selection)
+        for name in names:
             file = f"{name}.jsonl"
-            made = MAKERS[name](study, selection, order)
-            rows[file], simulated_rows[file] = _write_rows(folder / file, made, is_simulated)
-        description = manifest.build(study, selection, rows, simulated_rows, order)
-    text = json.dumps(description, ensure_ascii=False, indent=2) + "\n"
-    (folder / manifest.NAME).write_text(text, encoding="utf-8", newline="\n")
+            rows[file], simulated_rows[file] = _write_rows(
+                folder / file, MAKERS[name](plan), is_simulated
+            )
+        described = {
+            documents.NAME: documents.of(plan.book),
+            codebook.NAME: codebook.described(plan.book, names),
+            manifest.NAME: manifest.build(plan, rows, simulated_rows),
+        }
+    for name in DESCRIPTIONS:
+        text = json.dumps(described[name], ensure_ascii=False, indent=2) + "\n"
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
     return rows
 
 

@@ -1,11 +1,14 @@
 """What the database has of a person, beside what the person saw and sent."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from collection.models import Conversation, Utterance
 from collection.simulation.people import OPEN_LINK_LABEL, Person, recruitment_id
+from surveys import languages
+from surveys.instruments.conditions import Value
+from surveys.instruments.schema import Page, Question
 from surveys.models import Decline, Participant, Study
+from surveys.reading import as_fields
 
 Turn = tuple[int, int]
 """(number of the conversation, turn)."""
@@ -30,6 +33,17 @@ def find(study: Study, person: Person) -> Participant | None:
         else {f"identity__parameters__{OPEN_LINK_LABEL}": person.label}
     )
     return Participant.objects.filter(study=study, **label).first()
+
+
+def languages_offered(study: Study) -> list[str]:
+    """Codes, the instrument's own first."""
+    return [language.code for language in languages.offered(study, study.instrument)]
+
+
+def page_asked(participant_id: int, code: str) -> Page | None:
+    """A page of the survey that a person answers; its questions say what they ask for."""
+    participant = Participant.objects.select_related("instrument").get(pk=participant_id)
+    return participant.file.page(code)
 
 
 def declines(study: Study, seed: int) -> int:
@@ -74,8 +88,9 @@ def differences(participant_id: int, sent: Sent, *, is_all: bool) -> list[str]:
 def stored_of(participant_id: int) -> Sent:
     participant = Participant.objects.get(pk=participant_id)
     stored = Sent()
+    questions = {question.code: question for question in participant.file.questions()}
     for response in participant.responses.all():
-        stored.answers |= answers_of(response.question, response.value)
+        stored.answers |= answers_of(questions[response.question], response.value)
     utterances = Utterance.objects.filter(
         interaction__conversation__participant=participant, score__isnull=False
     ).values_list("interaction__conversation__number", "interaction__turn", "position", "score")
@@ -89,17 +104,10 @@ def stored_of(participant_id: int) -> Sent:
     return stored
 
 
-def answers_of(question: str, value: dict[str, Any]) -> dict[str, str]:
-    """A stored answer as the fields that were sent for it."""
-    if "choice" in value:
-        fields = {question: value["choice"], f"{question}_text": value["text"]}
-    elif "text" in value:
-        fields = {question: value["text"]}
-    else:
-        scores = value.get("scores", {})
-        fields = {f"{question}_{code}": str(score) for code, score in scores.items()}
-        fields[f"{question}_other_text"] = value["other_text"]
-    return {name: text for name, text in fields.items() if text is not None}
+def answers_of(question: Question, value: Value) -> dict[str, str]:
+    """A stored answer as the fields with one value that were sent for it."""
+    fields = as_fields(question, value, {})
+    return {name: values[0] for name, values in fields.items() if len(values) == 1 and values[0]}
 
 
 def too_many(participant_id: int) -> list[str]:

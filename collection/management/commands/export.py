@@ -7,11 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from collection.export.write import write_release
+from surveys.errors import DomainError
 from surveys.models import Study
 
 
 class Command(BaseCommand):
-    help = "Write survey, conversations, utterances and models as JSON lines, with a manifest."
+    help = "Write a study's release: JSON lines, and the files that describe them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("study", help="the study's slug, as in its links")
@@ -28,6 +29,8 @@ class Command(BaseCommand):
             rows = write_release(find(options["study"]), options["out"], options["order"])
         except OSError as error:
             raise CommandError(f"Cannot write the release: {error}") from error
+        except DomainError as error:
+            raise CommandError(error.message) from error
         for name, number in rows.items():
             self.stdout.write(f"{name}: {number}")
 

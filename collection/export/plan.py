@@ -1,0 +1,56 @@
+"""What one release is made from, decided once for all of its files."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from collection.export.codebook import Codebook
+from collection.export.columns import KeyOrder
+from collection.export.merge import Version
+from collection.export.selection import Selection, select
+from surveys.models import Instrument, Study
+
+T = TypeVar("T")
+
+FILES = ("survey", "conversations", "utterances", "models")
+PARADATA = "paradata"
+
+
+@dataclass(frozen=True)
+class Plan:
+    study: Study
+    selection: Selection
+    book: Codebook
+    order: KeyOrder = "codebook"
+
+
+def make_plan(study: Study, order: KeyOrder = "codebook") -> Plan:
+    """Raises DomainError if the versions of the instrument cannot be released together."""
+    book = Codebook(tuple(version_of(row) for row in released_instruments(study)))
+    assert book.survey  # refused before a row is written
+    return Plan(study, select(study), book, order)
+
+
+def files_of(study: Study) -> tuple[str, ...]:
+    return (*FILES, PARADATA) if study.protocol.paradata else FILES
+
+
+def released_instruments(study: Study) -> list[Instrument]:
+    """The versions that the people of the survey file answered, newest first.
+
+    Of nobody: the one they would.
+    """
+    used = study.participants.released().values("instrument")
+    found = Instrument.objects.filter(pk__in=used).order_by("-created_at", "-pk")
+    return list(found) or [study.instrument]
+
+
+def version_of(instrument: Instrument) -> Version:
+    return Version(instrument.sha256, instrument.document, instrument.file)
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch

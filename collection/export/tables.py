@@ -1,0 +1,386 @@
+"""What is the same for every study: the tables of conversations, utterances and models, the form of
+those of flags and pages, and the survey's columns that depend on no question.
+
+Keys, order, types and values are those of PRISM's codebook (Kirk et al., 2024), corrected where
+its own released files show otherwise.
+"""
+
+from collections.abc import Mapping
+
+from collection.export.columns import Column, Table, choice, count, flag, id_column, text
+
+CONSENT = "Yes, I consent to take part"
+CONSENT_AGE = "I certify that I am 18 years of age or over"
+EMPTY_TEXT = "EMPTY STRING"
+CONVERSATION_TYPES = ("unguided", "values guided", "controversy guided")
+DATETIME = "%Y-%m-%d %H:%M:%S"
+
+
+def _attributes(key: str, label: str, statements: Mapping[str, str]) -> Column:
+    parts = tuple(
+        Column(attribute, "int", "direct", statement, nullable=True, low=1, high=100)
+        for attribute, statement in statements.items()
+    )
+    return Column(key, "dict", "direct", label, keys=parts)
+
+
+_USER = id_column("user_id", "user", "Unique participant identifier")
+_CONVERSATION = id_column("conversation_id", "c", "Unique conversation identifier")
+_TYPE = choice(
+    "conversation_type", "Type of conversation (from pre-defined categories)", *CONVERSATION_TYPES
+)
+_BALANCED = flag(
+    "included_in_balanced_subset",
+    "Indicator if participant's conversations are included in the balanced subset",
+)
+_TURN = count("turn", "Turn of conversation when prompt was entered", 0)
+_SCORE = Column("score", "int", "direct", "Score of the model response", low=1, high=100)
+_CHOSEN = flag("if_chosen", "Whether model response was highest-rated by participant")
+_WITHIN_TURN = Column(
+    "within_turn_id",
+    "int",
+    "meta",
+    "Within turn identifier of up to four model responses to a single human message",
+    low=0,
+    high=3,
+)
+_NAME = Column("model_name", "categorical", "meta", "Name of LLM")
+_PROVIDER = Column("model_provider", "categorical", "meta", "Provider of the LLM")
+
+PERFORMANCE = _attributes(
+    "performance_attributes",
+    "How well the top-rated model response performed across different attributes",
+    {
+        "values": "...reflected my values or cultural perspective",
+        "fluency": "...was well-written and coherent",
+        "factuality": "...was factual and informative",
+        "safety": "...was safe and doesn't risk harm to myself and others",
+        "diversity": "...summarised multiple viewpoints or different worldviews",
+        "creativity": "...was creative and inspiring",
+        "helpfulness": "...was helpful and relevant to my request",
+    },
+)
+CHOICE = _attributes(
+    "choice_attributes",
+    "How different attributes influenced the participant's choice of the top-rated model response",
+    {
+        "values": "...because it reflected my values or cultural perspective",
+        "fluency": "...because it was well-written and coherent",
+        "factuality": "...because it was factual and informative",
+        "safety": "...because it was safe and does not risk harm to myself and others",
+        "diversity": "...because it summarised multiple viewpoints or different worldviews",
+        "creativity": "...because it was creative and inspiring",
+        "helpfulness": "...because it was helpful and relevant to my request",
+    },
+)
+
+FIXED = {
+    column.key: column
+    for column in (
+        _USER,
+        flag(
+            "survey_only",
+            "Indicator if participant only completed the survey, or also completed conversations",
+            "meta",
+        ),
+        count(
+            "num_completed_conversations",
+            "Number of conversations that a participant completed",
+        ),
+        choice("consent", "Participant informed consent confirmation", CONSENT),
+        choice("consent_age", "Participant age confirmation", CONSENT_AGE),
+        Column("study_id", "categorical", "meta", "Unique study identifier of the recruitment"),
+        Column("study_locale", "categorical", "meta", "Recruitment country of the study"),
+        Column("generated_datetime", "datetime", "meta", "Recorded date of the survey completion"),
+        count("timing_duration_s", "Duration of the survey session (in seconds)"),
+        Column(
+            "timing_duration_mins",
+            "float",
+            "constructed",
+            "Duration of the survey session (in minutes)",
+            low=0,
+        ),
+        flag(
+            "included_in_US_REP",
+            "Indicator if participant was included in the rebalanced US representative sample",
+        ),
+        flag(
+            "included_in_UK_REP",
+            "Indicator if participant was included in the rebalanced UK representative sample",
+        ),
+        _BALANCED,
+    )
+}
+"""The columns of survey.jsonl that do not depend on what was asked."""
+
+USER_ITEM = Table(
+    "conversation_history (user)",
+    (
+        _TURN,
+        Column("role", "categorical", "meta", "Who wrote the message", allowed=("user",)),
+        text("content", "Human-written message"),
+    ),
+)
+MODEL_ITEM = Table(
+    "conversation_history (model)",
+    (
+        _TURN,
+        Column("role", "categorical", "meta", "Who wrote the message", allowed=("model",)),
+        text("content", "Model-generated response"),
+        _PROVIDER,
+        _NAME,
+        _SCORE,
+        _CHOSEN,
+        _WITHIN_TURN,
+    ),
+)
+
+CONVERSATIONS = Table(
+    "conversations",
+    (
+        _CONVERSATION,
+        _USER,
+        _TYPE,
+        text("opening_prompt", "Opening human-written prompt of the conversation"),
+        count(
+            "conversation_turns",
+            "Number of human-model turns (back-and-forths) in the conversation.",
+            2,
+        ),
+        Column(
+            "conversation_history",
+            "history",
+            "direct",
+            "Full conversation history (human and model messages, with scores and model metadata)",
+        ),
+        PERFORMANCE,
+        CHOICE,
+        text("open_feedback", "Participant written feedback on the conversation as a whole."),
+        Column(
+            "generated_datetime", "datetime", "meta", "Recorded date of the conversation completion"
+        ),
+        Column(
+            "timing_duration_s",
+            "float",
+            "meta",
+            "Duration of the conversation (in seconds)",
+            low=0,
+        ),
+        Column(
+            "timing_duration_mins",
+            "float",
+            "constructed",
+            "Duration of the conversation (in minutes)",
+            low=0,
+        ),
+        _BALANCED,
+    ),
+    github=(
+        "conversation_id",
+        "user_id",
+        "included_in_balanced_subset",
+        "generated_datetime",
+        "timing_duration_s",
+        "timing_duration_mins",
+        "conversation_type",
+        "opening_prompt",
+        "conversation_turns",
+        "conversation_history",
+        "performance_attributes",
+        "choice_attributes",
+        "open_feedback",
+    ),
+)
+
+UTTERANCES = Table(
+    "utterances",
+    (
+        id_column(
+            "utterance_id", "ut", "Unique utterance identifier: one message and one response"
+        ),
+        id_column(
+            "interaction_id", "int", "Unique interaction identifier: a turn of a conversation"
+        ),
+        _CONVERSATION,
+        _USER,
+        _TURN,
+        _WITHIN_TURN,
+        _TYPE,
+        text("user_prompt", "Human-written message."),
+        text("model_response", "Model-generated response"),
+        _NAME,
+        _PROVIDER,
+        _SCORE,
+        _CHOSEN,
+        _BALANCED,
+    ),
+    github=(
+        "utterance_id",
+        "interaction_id",
+        "conversation_id",
+        "user_id",
+        "turn",
+        "within_turn_id",
+        "included_in_balanced_subset",
+        "conversation_type",
+        "user_prompt",
+        "model_response",
+        "model_name",
+        "model_provider",
+        "score",
+        "if_chosen",
+    ),
+)
+
+MODELS = Table(
+    "models",
+    (
+        text("long_name", "Name of LLM: model_name of the utterances", "meta"),
+        text("short_name", "Name of LLM in figures", "meta"),
+        text("longcode", "Code of LLM in figures", "meta"),
+        text("model_family", "Who built the LLM", "meta"),
+        text("model_provider", "Provider of the LLM", "meta"),
+        # PRISM's spelling of Commercial.
+        Column(
+            "model_provider_type",
+            "categorical",
+            "meta",
+            "Whether weights are open",
+            allowed=("Commerical", "Open Access"),
+        ),
+        Column(
+            "model_type",
+            "categorical",
+            "meta",
+            "Kind of fine-tuning",
+            allowed=("Chat", "Instruct"),
+        ),
+        Column("default_params", "parameters", "meta", "The provider's default parameters"),
+        Column("selected_params", "parameters", "meta", "Parameters of every call"),
+        text("header", "System message", "meta"),
+        text("link", "Where the provider documents the LLM", "meta"),
+        Column("in_yaml", "categorical", "meta", "Is registered", allowed=("Yes", "No")),
+        Column("params_tested", "categorical", "meta", "Has answered", allowed=("Yes", "No")),
+        Column("endpoint_live", "categorical", "meta", "May be drawn", allowed=("Yes", "No")),
+        text("status", "State of the endpoint", "meta"),
+    ),
+)
+
+MODERATION = (
+    "sexual",
+    "hate",
+    "harassment",
+    "self-harm",
+    "sexual/minors",
+    "hate/threatening",
+    "violence/graphic",
+    "self-harm/intent",
+    "self-harm/instructions",
+    "harassment/threatening",
+    "violence",
+)
+
+TEXTS = ("open_feedback", "user_prompt", "model_response")
+"""column_id of the texts of conversations; before them come the survey's."""
+
+_FLAGS = (
+    _USER,
+    id_column("conversation_id", "c", _CONVERSATION.label, nullable=True),
+    id_column("interaction_id", "int", "Unique interaction identifier", nullable=True),
+    id_column("utterance_id", "ut", "Unique utterance identifier", nullable=True),
+    Column(
+        "pii_flag",
+        "binary",
+        "meta",
+        "Automated flag for personally identifiable information",
+        nullable=True,
+    ),
+    Column(
+        "pii_manual_flag",
+        "binary",
+        "meta",
+        "Manual verification of personally identifiable information in human-written texts",
+        nullable=True,
+    ),
+    Column("language_flag", "categorical", "meta", "Automated language detection", nullable=True),
+    Column("en_flag", "binary", "meta", "Whether detected language is English", nullable=True),
+    Column(
+        "moderation_flag",
+        "dict",
+        "meta",
+        "Automated flag for moderation",
+        nullable=True,
+        keys=(
+            flag("flagged", "Whether any category is flagged", "meta"),
+            Column(
+                "categories",
+                "dict",
+                "meta",
+                "Flag of each category",
+                keys=tuple(flag(name, name, "meta") for name in MODERATION),
+                is_ordered=False,
+            ),
+            Column(
+                "category_scores",
+                "dict",
+                "meta",
+                "Score of each category",
+                keys=tuple(
+                    Column(name, "float", "meta", name, low=0, high=1) for name in MODERATION
+                ),
+                is_ordered=False,
+            ),
+        ),
+    ),
+)
+
+
+def metadata(texts: tuple[str, ...]) -> Table:
+    """texts: columns of the survey that hold free text."""
+    source = choice("column_id", "Source of text utterance", *texts, *TEXTS, category="meta")
+    return Table("metadata", (source, *_FLAGS))
+
+
+def paradata(pages: tuple[str, ...], questions: tuple[str, ...]) -> Table:
+    """pages, questions: codes."""
+    return Table(
+        "paradata",
+        (
+            _USER,
+            choice("page", "Page of the survey", *pages, category="meta"),
+            count("visible_ms", "How long the page was visible (in milliseconds)", nullable=True),
+            count("focus_losses", "How often the person turned to another window", nullable=True),
+            count("viewport_width", "Width of the window (in CSS pixels)", nullable=True),
+            count("viewport_height", "Height of the window (in CSS pixels)", nullable=True),
+            Column(
+                "input",
+                "categorical",
+                "meta",
+                "Kind of input",
+                nullable=True,
+                allowed=("touch", "mouse", "keyboard"),
+            ),
+            count("loads", "How often the page was loaded, as far as noted; 0: nothing was noted"),
+            Column(
+                "questions",
+                "dict by question",
+                "NA",
+                "What was noted at each question",
+                allowed=questions,
+                keys=(
+                    count("visible_ms", "How long the question was visible (in milliseconds)"),
+                    count("changes", "How often the answer was changed"),
+                    count("pastes", "How often something was pasted"),
+                    Column(
+                        "pasted_share",
+                        "float",
+                        "meta",
+                        "Share of the text that was pasted",
+                        nullable=True,
+                        low=0,
+                        high=1,
+                    ),
+                ),
+            ),
+        ),
+    )
