@@ -3,6 +3,7 @@
 The pages of a study and of a participant show both apps, so they are registered here.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +37,8 @@ from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from collection import llm, standing, transcript
-from collection.export.write import FILES
+from collection.export.cells import Said, cells
+from collection.export.write import files_of
 from collection.forms import EndpointForm
 from collection.llm.demo import PROVIDER
 from collection.models import (
@@ -49,10 +51,23 @@ from collection.models import (
     Utterance,
 )
 from surveys import readout
-from surveys.admin import LINE, DeskAdmin, ReadOnlyAdmin, link_to, tag, when
+from surveys.admin import (
+    LINE,
+    DeskAdmin,
+    InstrumentAdmin,
+    ReadOnlyAdmin,
+    link_to,
+    tag,
+    when,
+)
 from surveys.draws import new_seed
-from surveys.forms import StudyForm
-from surveys.models import Decline, Participant, Study
+from surveys.forms import StudyForm, obstacles
+from surveys.instruments.languages import languages_of
+from surveys.instruments.released import conditional, keys_of
+from surveys.languages import Language
+from surveys.models import Decline, Instrument, Participant, Study
+from surveys.preview import Preview
+from surveys.workshop import checked
 
 Outcome = ModelCall.Outcome
 
@@ -86,7 +101,10 @@ class StudyAdmin(DeskAdmin):
             gettext_lazy("Contact and ethics"),
             {"fields": ["contact_name", "contact_email", "ethics_reference", "ethics_contact"]},
         ),
-        (gettext_lazy("Questionnaire and protocol"), {"fields": ["instrument", "protocol_json"]}),
+        (
+            gettext_lazy("Questionnaire and protocol"),
+            {"fields": ["instrument", "languages", "protocol_json"]},
+        ),
         (gettext_lazy("Consent"), {"fields": ["consent_document"]}),
     ]
 
@@ -113,8 +131,29 @@ class StudyAdmin(DeskAdmin):
     def page_context(self, row: Study) -> dict[str, Any]:
         return {
             "export_all": reverse("export-all", args=[row.slug]),
-            "exports": [(name, reverse("export-file", args=[row.slug, name])) for name in FILES],
+            "exports": [
+                (name, reverse("export-file", args=[row.slug, name])) for name in files_of(row)
+            ],
+            "review": checked(row.instrument),
+            "talks": row.instrument.file.conversation is not None,
+            "obstacles": obstacles(row.languages, row.instrument, row.consent_document),
         }
+
+    def save_model(self, request: HttpRequest, obj: Study, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        others = obj.participants.exclude(instrument=obj.instrument_id).filter(
+            survey_finished_at__isnull=True, stopped_at__isnull=True, screened_at__isnull=True
+        )
+        if "instrument" in form.changed_data and (number := others.count()):
+            messages.info(
+                request,
+                ngettext(
+                    "%d person has begun with an earlier version and finishes on that.",
+                    "%d people have begun with an earlier version and finish on that.",
+                    number,
+                )
+                % number,
+            )
 
     @display(description=gettext_lazy("participant link"))
     def link(self, row: Study) -> SafeString:
@@ -181,6 +220,26 @@ class StageFilter(SimpleListFilter):
         return queryset.filter(stage=self.value()) if self.value() else queryset
 
 
+@admin.register(Instrument)
+class ReleasedInstrumentAdmin(InstrumentAdmin):
+    """With what the release would have of a preview's answers."""
+
+    def released(self, preview: Preview) -> dict[str, Any]:
+        sheet = replace(preview.sheet, file=preview.instrument.file)
+        drawn = {
+            scope: codes for page in sheet.pages for scope, codes in sheet.orders(page).items()
+        }
+        found = cells(Said(sheet.file, sheet.shown, preview.walk.attempts, drawn))
+        behind = conditional(sheet.file)
+        told = {
+            key
+            for question in sheet.file.questions()
+            if question.code in sheet.shown
+            for key in keys_of(question, is_conditional=question.code in behind)
+        }
+        return {key: value for key, value in found.items() if key in told}
+
+
 @admin.register(Participant)
 class ParticipantAdmin(ReadOnlyAdmin):
     """Where people stand, and what they told us."""
@@ -216,6 +275,10 @@ class ParticipantAdmin(ReadOnlyAdmin):
             "stage": standing.in_words(row),
             "consent": getattr(row, "consent", None),
             "pages": readout.pages(row),
+            "arms": readout.arms(row),
+            "languages": languages_of(row.instrument.document),
+            "language": Language(row.language or row.instrument.file.language).name,
+            "talks": row.instrument.file.conversation is not None,
             "conversations": conversations.order_by("number"),
             "problems": row.problems.all(),
             "reports": reports.select_related("utterance__interaction__conversation"),
@@ -231,6 +294,7 @@ def times(participant: Participant) -> list[tuple[str, datetime]]:
         (_("Survey finished"), participant.survey_finished_at),
         (_("Instructions read"), participant.instructed_at),
         (_("Completed"), participant.completed_at),
+        (_("Left after a comprehension check"), participant.screened_at),
         (_("Stopped"), participant.stopped_at),
         (_("Withdrawn"), participant.withdrawn_at),
         (_("Rejected"), participant.rejected_at),
@@ -276,8 +340,8 @@ class ConversationAdmin(ReadOnlyAdmin):
     def page_context(self, row: Conversation) -> dict[str, Any]:
         return {
             "siblings": row.participant.conversations.order_by("number"),
-            "type": row.participant.file.conversation.type(row.conversation_type),
-            "texts": row.participant.file.conversation,
+            "type": row.participant.file.task.type(row.conversation_type),
+            "texts": row.participant.file.task,
             "talked": transcript.span(row.started_at, row.finished_at),
             "turns": transcript.turns(row),
             "attributes": transcript.attributes(row),

@@ -31,6 +31,7 @@ from surveys.models import (
     Response,
 )
 from surveys.readout import response_in_words
+from surveys.workshop import Workshop, checked, outline, translations, versions
 
 LINE = 90
 """Characters of a text in a list."""
@@ -94,8 +95,9 @@ class ReadOnlyAdmin(DeskAdmin):
         return False
 
 
-@admin.register(Instrument)
-class InstrumentAdmin(ReadOnlyAdmin):
+class InstrumentAdmin(Workshop, ReadOnlyAdmin):
+    """Versions can be added; none is ever changed. `collection.admin` says what is released."""
+
     list_display = ["title", "slug", "version", "studies", "created"]
     search_fields = ["title", "slug", "sha256"]
     created = when("created_at", _("loaded"))
@@ -104,9 +106,20 @@ class InstrumentAdmin(ReadOnlyAdmin):
         rows: QuerySet[Instrument] = super().get_queryset(request)
         return rows.defer("document").annotate(studies=Count("study"))
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("surveys.add_instrument")
+
     def page_context(self, row: Instrument) -> dict[str, Any]:
         texts = row.file.conversation
-        return {"scales": [texts.performance, texts.choice]}
+        others = sorted(versions().exclude(pk=row.pk), key=lambda other: other.slug != row.slug)
+        return {
+            "scales": [texts.performance, texts.choice] if texts else [],
+            "review": checked(row),
+            "translations": translations(row),
+            "earlier": versions().filter(slug=row.slug, created_at__lt=row.created_at).last(),
+            "others": others,
+            "outline": list(outline(row.file)),
+        }
 
     @display(description=_("version"), ordering="sha256")
     def version(self, row: Instrument) -> str:
@@ -163,7 +176,7 @@ class ResponseAdmin(ReadOnlyAdmin):
 
     @display(description=_("answer"))
     def answer(self, row: Response) -> str:
-        return truncatechars(response_in_words(row.participant.file, row), LINE)
+        return truncatechars(response_in_words(row.participant.instrument.file, row), LINE)
 
     @display(description=_("participant"), ordering="participant")
     def participant_link(self, row: Response) -> SafeString:

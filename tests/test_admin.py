@@ -18,7 +18,8 @@ from collection.export.write import FILES
 from collection.models import Conversation, ModelCall, ModelEndpoint, Utterance
 from collection.standing import Stage
 from config.journey import progress_of
-from surveys import enrolment, readout
+from surveys import enrolment
+from surveys.instruments.load import keep
 from surveys.models import (
     ConsentText,
     Decline,
@@ -27,8 +28,11 @@ from surveys.models import (
     Participant,
     Response,
     Study,
+    TranslationReview,
 )
+from surveys.wording import item_labels
 from tests.cast import HEADER, set_protocol, use_models
+from tests.drafts import page, parsed
 from tests.model_server import ModelServer
 from tests.walk import Person
 
@@ -37,6 +41,8 @@ pytestmark = pytest.mark.django_db
 OURS = [model for model in admin.site._registry if model.__module__.split(".")[0] != "django"]
 EDITABLE = [Study, ModelEndpoint]
 READ_ONLY = [model for model in OURS if model not in EDITABLE]
+ADDED = [Instrument]
+"""Rows of which can be added, and never changed."""
 
 
 def list_url(model: Any, query: str = "") -> str:
@@ -102,9 +108,10 @@ def test_answers_are_read_only(admin_client: Client, talker: Person, model: Any)
     Decline.objects.create(study=talker.study, date=timezone.now().date(), source="open link")
     row = model._default_manager.first()
     before = model._default_manager.values().get(pk=row.pk)
-    add = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
-    assert admin_client.get(add).status_code == 403
-    assert admin_client.post(add, {}).status_code == 403
+    if model not in ADDED:
+        add = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
+        assert admin_client.get(add).status_code == 403
+        assert admin_client.post(add, {}).status_code == 403
     assert admin_client.post(url(row), {"text": "changed", "score": 1}).status_code == 403
     assert admin_client.post(url(row, "delete"), {"post": "yes"}).status_code == 403
     selected = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
@@ -237,14 +244,89 @@ def test_a_participants_page_shows_answers_in_words(admin_client: Client, study:
     assert text.count("not shown</span>") == 2 + 2  # two pages, one question on each
     assert "...reflects my values or cultural perspectives" in text
     assert "first 70 by pointer after 0.9 s, 1 move" in text
-    order = bob.row.orders.get(question="stated_prefs").codes
-    labels = readout.labels(next(q for q in bob.row.file.questions() if q.code == "stated_prefs"))
+    order = bob.row.orders.get(scope="stated_prefs").codes
+    asked = next(q for q in bob.row.file.questions() if q.code == "stated_prefs")
+    labels = item_labels(asked)
     shown_order = "".join(f"<li>{labels[code]}</li>" for code in order)
     assert shown_order in text
     consent = bob.row.consent
     assert consent.sha256 in text
     assert url(consent.text) in text
     assert "The page was &lt;blank&gt;." in text
+
+
+def many(code: str, kind: str, **other: Any) -> dict[str, Any]:
+    """A question with the parts a, b and c."""
+    key = {"likert": "statements", "matrix": "rows"}.get(kind, "options")
+    parts = [{"code": part, "label": f"{code} {part}"} for part in "abc"]
+    return {"code": code, "type": kind, "text": f"{code}?", key: parts} | other
+
+
+GRADES = [{"code": "low", "label": "Low"}, {"code": "high", "label": "High"}]
+LINE = {"type": "slider", "low": "Bad", "high": "Good", "na": True}
+ALL_KINDS = page(
+    "all",
+    many("one", "single", prefer_not_to_say=True),
+    many("check", "comprehension", correct=["a"], explanation="Once more."),
+    many("rank", "ranking", randomise=False),
+    many("agree", "likert", points=GRADES),
+    many("grid", "matrix", columns=GRADES, multiple=True, required=False),
+    {"code": "rate", "text": "Rate?"} | LINE,
+    {"code": "none", "text": "None?"} | LINE,
+    {"code": "age", "type": "number", "text": "Age?", "unit": "years"},
+    {"code": "day", "type": "date", "text": "Day?", "required": False},
+    {"code": "asked", "type": "text", "text": "Asked?"},
+)
+HIDDEN = page(
+    "hidden",
+    {"code": "late", "type": "text", "text": "Late?"},
+    show_if={"question": "one", "answered": True},
+)
+VALUES: dict[str, dict[str, Any]] = {
+    "one": {"declined": True},
+    "check": {"choice": "a", "text": None},
+    "rank": {"ranked": ["c", "a", "b"]},
+    "agree": {"rows": {"a": "high", "b": "low", "c": "low"}},
+    "grid": {"rows": {"a": ["low", "high"]}},
+    "rate": {"score": 30},
+    "none": {"score": None},
+    "age": {"number": 41},
+    "day": {"skipped": True},
+    "late": {"text": "Too late."},
+}
+
+
+def test_every_kind_of_answer_can_be_read(admin_client: Client, study: Study) -> None:
+    variants = [
+        {"code": "tone", "arms": [{"code": "warm", "label": "Warm tone"}, {"code": "cold"}]}
+    ]
+    study.instrument = keep(parsed(ALL_KINDS, HIDDEN, variants=variants))
+    study.save()
+    row = enrolment.enrol(study, "", {}, simulated=False)
+    for code, value in VALUES.items():
+        row.responses.create(question=code, value=value)
+    row.responses.filter(question="check").update(attempts=["b", "a"])
+    assert "Warm tone" not in words(admin_client.get(url(row)))
+    assert not row.assignments.exists()  # looking draws nothing
+    row.assignments.create(variant="tone", arm="warm", counts={})
+    text = words(admin_client.get(url(row)))
+    assert "<div><dt>tone</dt><dd>Warm tone</dd></div>" in text
+    for shown in (
+        "<p><i>Prefer not to say</i></p>",
+        'attempt 1</span> check b <span class="desk-tag bad">wrong</span>',
+        'attempt 2</span> check a <span class="desk-tag good">correct</span>',
+        "<ol><li>rank c</li><li>rank a</li><li>rank b</li></ol>",
+        "<dt>agree a</dt><dd>High</dd>",
+        "<dt>grid a</dt><dd>Low, High</dd>",
+        '<dt>grid b</dt><dd><span class="hint">not answered</span></dd>',
+        "--v:30.0",
+        "<b>N/A</b>",
+        "<p>41 years</p>",
+        '<span class="hint">skipped</span>',
+        '<span class="hint">not answered</span>',
+        "released as not shown</span></p> <p>Too late.</p>",
+    ):
+        assert shown in text, shown
 
 
 def test_own_texts_follow_their_options(admin_client: Client, study: Study) -> None:
@@ -340,7 +422,7 @@ def study_form(study: Study, **changes: Any) -> dict[str, Any]:
         "protocol_json": json.dumps(study.protocol_json),
         "consent_document": json.dumps(study.consent_document),
     }
-    fields = {name: getattr(study, name) for name in names}
+    fields = {name: getattr(study, name) for name in names} | {"languages": study.languages}
     return fields | documents | {"instrument": study.instrument_id, "is_open": "on"} | changes
 
 
@@ -397,16 +479,99 @@ def test_a_document_that_is_wrong_is_refused_with_its_place(
 def test_a_consent_text_that_people_agreed_to_keeps_its_version(
     admin_client: Client, study: Study
 ) -> None:
+    first = study.consent_document["version"]
     changed = study.consent_document | {"lede": "Another text."}
     Person(study).consent()
     refused = save_study(admin_client, study, consent_document=json.dumps(changed))
-    assert "People have consented to version 1.0." in words(refused)
-    changed["version"] = "1.1"
+    assert f"People have consented to version {first}." in words(refused)
+    changed["version"] = "another"
     response = save_study(admin_client, study, consent_document=json.dumps(changed))
     assert response.status_code == 302
     assert study.consent_document["lede"] == "Another text."
     Person(study).consent()
-    assert set(ConsentText.objects.values_list("version", flat=True)) == {"1.0", "1.1"}
+    assert set(ConsentText.objects.values_list("version", flat=True)) == {first, "another"}
+
+
+SPANISH = {"en": "Hello.", "es": "Hola."}
+
+
+def speak_spanish(study: Study) -> Instrument:
+    """Give the study an instrument and a consent document with Spanish, not reviewed yet."""
+    study.instrument = keep(
+        parsed(page("hello", title=SPANISH, text=[SPANISH]), title=SPANISH, languages=["en", "es"])
+    )
+    study.consent_document = {
+        **study.consent_document,
+        "lede": SPANISH,
+        "languages": ["en", "es"],
+        "version": "2",
+    }
+    return study.instrument
+
+
+def test_a_language_needs_questionnaire_consent_and_reviewer(
+    admin_client: Client, study: Study
+) -> None:
+    text = words(save_study(admin_client, study, languages=["es"]))
+    assert "The questionnaire has no texts in Español." in text
+    assert "The consent document has no texts in Español." in text
+    instrument = speak_spanish(study)
+    text = words(save_study(admin_client, study, languages=["es"]))
+    assert "Nobody has reviewed the questionnaire in Español yet" in text
+    study.refresh_from_db()
+    assert study.languages == []
+    speak_spanish(study)
+    TranslationReview.objects.create(instrument=instrument, language="es", reviewer="Ada")
+    assert save_study(admin_client, study, languages=["es"]).status_code == 302
+    assert study.languages == ["es"]
+    assert study.consent_document["lede"] == SPANISH  # as it was written, not in one language
+
+
+def test_closed_and_demo_studies_may_wait_for_a_reviewer(
+    admin_client: Client, study: Study
+) -> None:
+    speak_spanish(study)
+    assert save_study(admin_client, study, languages=["es"], is_open="").status_code == 302
+    text = words(admin_client.get(url(study)))
+    assert "Nobody has reviewed the questionnaire in Español yet" in text
+    assert save_study(admin_client, study, languages=["es"]).status_code == 200
+    Study.objects.update(is_demo=True)
+    assert save_study(admin_client, study, languages=["es"]).status_code == 302
+
+
+def test_a_consent_text_is_checked_in_each_language(admin_client: Client, study: Study) -> None:
+    placeholder = {"en": "Hello.", "es": "Hola, {nombre}."}
+    document = study.consent_document | {"lede": placeholder, "languages": ["en", "es"]}
+    response = save_study(admin_client, study, consent_document=json.dumps(document))
+    assert "lede: unknown placeholder nombre" in words(response)
+    response = save_study(admin_client, study, languages=["tlh"])
+    assert "tlh is not one of the available choices" in words(response)
+
+
+def test_another_version_is_for_newcomers(admin_client: Client, study: Study) -> None:
+    person = Person(study)
+    in_survey(person)
+    other = keep(parsed(page("hello", text=["Hello."])))
+    response = admin_client.post(url(study), study_form(study, instrument=other.pk), follow=True)
+    assert "1 person has begun with an earlier version and finishes on that." in words(response)
+    assert person.row.instrument == study.instrument
+    study.refresh_from_db()
+    assert study.instrument == other
+
+
+def test_a_version_that_asks_otherwise_under_the_same_code_is_refused(
+    admin_client: Client, study: Study
+) -> None:
+    asked = {"code": "lm_familiarity", "type": "text", "text": "How familiar?"}
+    other = keep(parsed(page("familiarity", asked)))
+    person = Person(study)
+    person.consent()
+    assert save_study(admin_client, study, instrument=other.pk).status_code == 302
+    save_study(admin_client, study, instrument=person.row.instrument_id)
+    in_survey(person)
+    text = words(save_study(admin_client, study, instrument=other.pk))
+    assert "another kind of answer belongs to lm_familiarity" in text
+    assert study.instrument == person.row.instrument
 
 
 def test_a_link_that_people_hold_cannot_change(admin_client: Client, study: Study) -> None:
