@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TEST_MANAGE := DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE)
 
 .NOTPARALLEL:
-.PHONY: help demo test test-fast lint format lock clean needs
+.PHONY: help demo test test-all test-fast bench lint format messages lock clean needs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -31,8 +31,14 @@ test: needs lint ## lint, type-check and run every test, embedded and on the ful
 	$(BIN)/python -m pytest
 	REFRACT_TEST_STACK=full $(BIN)/python -m pytest -m "not browser and not servers"
 
+test-all: test ## the same, and participants' pages in every language, light and dark
+	$(BIN)/python -m pytest -m every_language
+
 test-fast: .venv/.tests ## run the tests that need no server and no browser
 	$(BIN)/python -m pytest -m "not browser and not servers"
+
+bench: .venv/.tests ## measure speed and memory; ONLY=survey for one group
+	$(BIN)/python -m tests.bench $(ONLY)
 
 lint: .venv/.tests ## what `make test` checks before it runs the tests
 	$(BIN)/ruff format --check .
@@ -44,6 +50,9 @@ lint: .venv/.tests ## what `make test` checks before it runs the tests
 format: .venv/.tests ## format the code, mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+messages: .venv/.tests ## bring the translations up to date with the code, and compile them
+	$(BIN)/python -m tests.messages
 
 # Run it on the oldest Python we support (3.11.2, Debian 12's): a newer one may pick releases
 # that the oldest can't install.

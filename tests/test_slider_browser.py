@@ -276,7 +276,7 @@ def test_right_to_left(page: Page, site: Site) -> None:
 
 
 def test_other_words(page: Page, site: Site) -> None:
-    own = '{"unrated": "Noch nicht bewertet", "scale": "von {low} bis {high}"}'
+    own = '{"untouched": "Noch nicht bewertet, von {low} bis {high}"}'
     words = f'<script type="application/json" id="vas-words">{own}</script>'
     vas = show(page, site, REPLY, words=words)
     assert spoken(vas) == "Noch nicht bewertet, von Terrible bis Perfect"

@@ -2,9 +2,12 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext as _
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from surveys.errors import DomainError
+from surveys.models import Study
+from surveys.visitor import speak
 
 
 class DomainErrorMiddleware:
@@ -24,7 +27,11 @@ class DomainErrorMiddleware:
         return message_page(request, error.message, status=403)
 
 
-def message_page(request: HttpRequest, message: str, status: int) -> HttpResponse:
+def message_page(request: HttpRequest, message: str | Promise, status: int) -> HttpResponse:
+    slug = request.resolver_match.kwargs.get("slug") if request.resolver_match else None
+    study = Study.objects.filter(slug=slug).first() if slug else None
+    if study:
+        speak(request, study)  # the view may not have come so far
     return render(request, "message.html", {"message": message}, status=status)
 
 

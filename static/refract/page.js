@@ -12,7 +12,8 @@
   const RESEND_MS = 10000; // a form sent in vain can be sent again after this
   const COPY_DAYS = 7; // that answers the server never got stay on the device
   const ROOM_SHOWN_AT = 200; // characters left
-  const LETTERS_PER_WORD = 6; // with its space
+  // With its space. Chinese counts characters.
+  const LETTERS_PER_WORD = document.documentElement.lang.startsWith('zh') ? 1 : 6;
   const SOCKET_TRIES = 3;
   const TOKEN = 'csrfmiddlewaretoken';
 
@@ -33,7 +34,7 @@
   }
 
   function openLines(form) {
-    return all('.vas[data-state="unrated"]:not([data-start])', form).filter(
+    return all('.vas[data-state="unrated"]:not([data-start]):not([data-resting])', form).filter(
       (vas) => !('optional' in vas.dataset) || hasOwnText(vas),
     );
   }
@@ -43,7 +44,7 @@
     if (!status || !form.querySelector('.vas:not([data-start])')) return;
     const n = openLines(form).length;
     const text = n === 1 ? status.dataset.one : status.dataset.many;
-    say(status, n ? text.replace('%n', capital(inWords(n))) : words.all);
+    say(status, n ? capital(text.replace('%n', inWords(n))) : words.all);
   }
 
   // -- drafts: every change goes to the server, and stays on the device until it is there --
@@ -56,7 +57,7 @@
     fade = setTimeout(() => toast?.classList.remove('on'), TOAST_MS);
   }
 
-  /** kind: offline, unsaved, or empty when all is well. */
+  /** kind: offline, unsaved, unsent, or empty when all is well. */
   function showTrouble(kind) {
     const place = document.getElementById('trouble');
     if (!place || (place.dataset.kind ?? '') === kind) return;
@@ -102,13 +103,18 @@
     const given = new Map();
     for (const [name, value] of fields) given.set(name, [...(given.get(name) ?? []), value]);
     for (const control of form.elements) {
-      if (!control.name || control.name === TOKEN || control.type === 'submit') continue;
+      // Hidden fields are the server's word, but for what a line noted.
+      const isServers = control.type === 'hidden' && !control.name.endsWith('_record');
+      if (!control.name || isServers || control.type === 'submit') continue;
       const values = given.get(control.name) ?? [];
       if (['checkbox', 'radio'].includes(control.type)) {
         control.checked = values.includes(control.value);
       } else if (values.length) {
         [control.value] = values;
       }
+    }
+    for (const shown of all('select[data-typeahead], [data-ranking]', form)) {
+      shown.dispatchEvent(new Event('refract:restore'));
     }
     for (const vas of all('.vas', form)) {
       const { name } = vas.querySelector('input[type="range"]');
@@ -279,7 +285,7 @@
       event.preventDefault();
     } else if (draft && !navigator.onLine) {
       event.preventDefault(); // the browser's error page would replace what was written
-      showTrouble('offline');
+      showTrouble('unsent');
     } else {
       sent.set(form, setTimeout(() => sent.delete(form), RESEND_MS));
       draft?.close();
@@ -315,10 +321,10 @@
     guide.hidden = false;
   }
 
-  function newHint(area) {
+  function newHint(area, name) {
     const hint = document.createElement('p');
     hint.className = 'hint';
-    hint.id = `${area.id}-room`;
+    hint.id = `${area.id}-${name}`;
     area.after(hint);
     const ids = area.getAttribute('aria-describedby');
     area.setAttribute('aria-describedby', ids ? `${ids} ${hint.id}` : hint.id);
@@ -330,7 +336,7 @@
     const left = area.maxLength - area.value.length;
     const known = described(area, '[id$="-room"]');
     if (left > ROOM_SHOWN_AT && !known) return;
-    const hint = known ?? newHint(area);
+    const hint = known ?? newHint(area, 'room');
     hint.setAttribute('role', 'status');
     const n = Math.floor(left / LETTERS_PER_WORD);
     const about = n >= 10 ? 10 * Math.floor(n / 10) : 5;
@@ -351,6 +357,47 @@
       option.checked = true;
       option.dispatchEvent(new Event('change', { bubbles: true }));
     }
+  });
+
+  // -- pasting into fields for one's own words --
+
+  const rule = document.body.dataset.paste;
+  let own = ''; // what was last copied out of such a field: moving one's own words is no paste
+  let dragged; // the field that a drag began in
+
+  function wordsOf(transfer) {
+    return (transfer?.getData('text') ?? '').replace(/\r\n?/g, '\n');
+  }
+
+  function warn(field) {
+    const text = rule === 'block' ? words.pasteBlocked : words.pasteDiscouraged;
+    say(document.getElementById(`${field.id}-paste`) ?? newHint(field, 'paste'), text);
+    const spoken = document.getElementById('spoken');
+    say(spoken, '');
+    requestAnimationFrame(() => say(spoken, text)); // again each time
+  }
+
+  function pasted(event) {
+    const field = event.target.closest?.('[data-own-words]');
+    const text = wordsOf(event.clipboardData ?? event.dataTransfer);
+    const isOwn = event.type === 'drop' ? field === dragged : text === own;
+    if (!field || !text || isOwn) return;
+    const isBlocked = rule === 'block';
+    if (isBlocked) event.preventDefault();
+    if (isBlocked || rule === 'discourage') warn(field);
+    field.dispatchEvent(new CustomEvent('words:paste', { bubbles: true, detail: { isBlocked } }));
+  }
+
+  function copied({ target }) {
+    if (target.matches?.('[data-own-words]')) {
+      own = target.value.slice(target.selectionStart, target.selectionEnd);
+    }
+  }
+
+  for (const type of ['paste', 'drop']) document.addEventListener(type, pasted);
+  for (const type of ['copy', 'cut']) document.addEventListener(type, copied);
+  document.addEventListener('dragstart', ({ target }) => {
+    dragged = target.closest?.('[data-own-words]');
   });
 
   // -- copying --
@@ -442,6 +489,19 @@
     news?.remove();
     document.getElementById('heading')?.focus({ preventScroll: true });
   });
+
+  // -- after a refusal --
+
+  /** The first thing to look at again has the focus. */
+  function showFirstWrong() {
+    const wrong = document.querySelector('main [id$="-error"], main .error');
+    const field = wrong && document.querySelector(`[aria-describedby~="${CSS.escape(wrong.id)}"]`);
+    const controls = 'input:not([type="hidden"]):not(.vas-confirm input), textarea, select, button';
+    const candidates = field?.matches('fieldset') ? all(controls, field) : [field];
+    candidates.find((one) => one?.checkVisibility() && !one.disabled)?.focus();
+  }
+
+  document.addEventListener('DOMContentLoaded', showFirstWrong); // every script has run by then
 
   // -- beginning, and again after each swap --
 

@@ -16,16 +16,16 @@
 
   const words = {
     unrated: 'Not yet rated',
+    untouched: 'Not yet rated, from {low} to {high}',
     na: 'Not applicable',
     missing: 'Please rate this',
-    scale: 'from {low} to {high}',
     low: 'at {low}',
     high: 'at {high}',
     nearLow: 'just past {low}',
     nearHigh: 'just short of {high}',
-    about: 'about {part} of the way',
-    more: 'a little more than {part} of the way',
-    less: 'a little less than {part} of the way',
+    about: 'about {part} of the way from {low} to {high}',
+    more: 'a little more than {part} of the way from {low} to {high}',
+    less: 'a little less than {part} of the way from {low} to {high}',
     parts: ['a tenth', 'a fifth', 'a quarter', 'a third', 'two fifths', 'half', 'three fifths',
       'two thirds', 'three quarters', 'four fifths', 'nine tenths'],
   };
@@ -47,7 +47,7 @@
     });
     const off = at - PARTS[best];
     const form = Math.abs(off) < EXACT ? words.about : off > 0 ? words.more : words.less;
-    return `${form.replace('{part}', words.parts[best])} ${words.scale}`;
+    return form.replace('{part}', words.parts[best]);
   }
 
   function parsed(json) {
@@ -155,7 +155,7 @@
 
     spoken(state) {
       const texts = {
-        unrated: `${words.unrated}, ${words.scale}`,
+        unrated: words.untouched,
         rated: position((this.input.value - this.min) / this.span),
         na: words.na,
       };
