@@ -1,26 +1,46 @@
 """What stands in a page's fields before it is sent, so that leaving loses nothing.
 
-A draft is never an answer: nothing reads it but the page it belongs to.
+A draft is never an answer: nothing reads it but the page it belongs to, and nothing releases it.
+It goes when its page is sent and when the person stops, is thanked and leaves, withdraws or
+finishes. Of those who just stay away it goes `Study.withdrawal_days` after it was last saved, as
+the consent text says.
 """
 
+import asyncio
+import logging
+from datetime import datetime, timedelta
+
+from channels.db import database_sync_to_async
 from django.db import transaction
 from django.http import QueryDict
+from django.utils import timezone
 
 from surveys.enrolment import storable
-from surveys.models import Draft, Participant
+from surveys.models import Draft, Participant, Study
+from surveys.paradata import FIELD as PARADATA
 
-FIELD_LIMIT = 200
+log = logging.getLogger("refract.drafts")
+
+FIELD_LIMIT = 1000  # a long set of lines sends three fields for each
 LENGTH_LIMIT = 20_000
-SKIPPED = ("csrfmiddlewaretoken", "page")
+SKIPPED = ("csrfmiddlewaretoken", "page", PARADATA)
+EXPIRE_EVERY_S = 3600.0
+BATCH = 1000
+"""Drafts deleted in one go: SQLite writes one thing at a time, and people are answering."""
 
 
 def save(participant: Participant, page: str, data: QueryDict) -> None:
-    """Keep the fields of a page: name -> list of values. The latest save wins."""
+    """Keep the fields of a page: name -> list of values. The latest save wins.
+
+    A page that only says how it was used leaves its draft as it is.
+    """
     fields = {
         name: [storable(value[:LENGTH_LIMIT]) for value in data.getlist(name)]
         for name in list(data)[:FIELD_LIMIT]
         if name not in SKIPPED and "\x00" not in name
     }
+    if not fields:
+        return
     with transaction.atomic():
         Draft.objects.update_or_create(
             participant=participant, page=storable(page[:100]), defaults={"fields": fields}
@@ -40,3 +60,33 @@ def load(participant: Participant, page: str) -> QueryDict | None:
 
 def drop(participant: Participant, page: str) -> None:
     participant.drafts.filter(page=page).delete()
+
+
+def expire(now: datetime) -> int:
+    """Delete what was last saved before the window of its study; how many drafts that were.
+
+    Several processes may do it at once.
+    """
+    deleted = 0
+    for study, days in Study.objects.values_list("pk", "withdrawal_days"):
+        old = Draft.objects.filter(
+            participant__study=study, saved_at__lt=now - timedelta(days=days)
+        ).order_by()
+        while batch := list(old.values_list("pk", flat=True)[:BATCH]):
+            # Asked again: one of them may have been saved meanwhile.
+            gone, _by_model = old.filter(pk__in=batch).delete()
+            deleted += gone
+            if not gone:
+                break
+    return deleted
+
+
+async def expire_for_ever() -> None:
+    """About once an hour until cancelled, and first of all now."""
+    while True:
+        try:
+            if deleted := await database_sync_to_async(expire)(timezone.now()):
+                log.info("deleted %s drafts that nobody came back for", deleted)
+        except Exception:
+            log.exception("old drafts could not be deleted; trying again in an hour")
+        await asyncio.sleep(EXPIRE_EVERY_S)

@@ -5,16 +5,19 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import django
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from channels.sessions import CookieMiddleware
-from django.core.asgi import get_asgi_application
+from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-pages = get_asgi_application()  # before anything that imports models
+django.setup(set_prefix=False)  # before anything that imports models
 
 from collection import generation, llm  # noqa: E402
 from collection.routing import websocket_urlpatterns  # noqa: E402
+from config.serving import FewThreads, PageHandler  # noqa: E402
+from surveys import drafts  # noqa: E402
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -24,10 +27,12 @@ WARM_AFTER_S = 2.0
 
 
 async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Name the serving loop, take over what a dead process left, and import litellm early."""
+    """Name the serving loop, take over what a dead process left, delete what nobody came back
+    for, and import litellm early."""
     await receive()
     generation.serve_on(asyncio.get_running_loop())
-    tasks = [asyncio.create_task(generation.sweep_for_ever()), asyncio.create_task(warm())]
+    work = (generation.sweep_for_ever(), drafts.expire_for_ever(), warm())
+    tasks = [asyncio.create_task(task) for task in work]
     await send({"type": "lifespan.startup.complete"})
     await receive()
     generation.serve_on(None)
@@ -44,7 +49,7 @@ async def warm() -> None:
 
 application = ProtocolTypeRouter(
     {
-        "http": pages,
+        "http": FewThreads(PageHandler(), settings.REQUEST_THREADS),
         "websocket": AllowedHostsOriginValidator(
             CookieMiddleware(URLRouter(websocket_urlpatterns))
         ),
