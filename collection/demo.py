@@ -1,6 +1,7 @@
-"""A study to try everything with: PRISM's protocol and instrument, and models that need no key."""
+"""Studies to try everything with: PRISM with models that need no key, and a survey alone."""
 
 import secrets
+from typing import Any
 
 from django.contrib.auth import get_user_model
 
@@ -8,9 +9,21 @@ from collection.llm import demo_endpoints
 from collection.models import ModelEndpoint
 from surveys.instruments.load import FOLDER, read_consent, store
 from surveys.models import Study
+from surveys.protocol import PRESETS
 
 SLUG = "prism"
 RESEARCHER = "researcher"
+SETTINGS: dict[str, Any] = {
+    "is_demo": True,
+    "locale": "us",
+    "contact_name": "The study team",
+    "contact_email": "study@example.org",
+    "ethics_reference": "DEMO-0000 (a demonstration, not reviewed)",
+    "ethics_contact": "ethics@example.org",
+    "payment": "",
+    "completion_url": "https://app.prolific.com/submissions/complete?cc={code}",
+    "return_url": "https://app.prolific.com/submissions/complete?cc=RETURNED",
+}
 
 
 def load_demo_study() -> Study:
@@ -21,19 +34,27 @@ def load_demo_study() -> Study:
             "title": "PRISM, with demo models",
             "instrument": store(FOLDER / "prism.yaml"),
             "consent_document": read_consent(FOLDER / "prism-consent.yaml"),
-            "is_demo": True,
-            "locale": "us",
-            "contact_name": "The study team",
-            "contact_email": "study@example.org",
-            "ethics_reference": "DEMO-0000 (a demonstration, not reviewed)",
-            "ethics_contact": "ethics@example.org",
-            "payment": "",
-            "completion_url": "https://app.prolific.com/submissions/complete?cc={code}",
-            "return_url": "https://app.prolific.com/submissions/complete?cc=RETURNED",
+            **SETTINGS,
         },
     )
     if is_new:
         study.endpoints.set(load_demo_endpoints())
+    return study
+
+
+def load_values_study() -> Study:
+    """The study `values`: a survey alone, in three languages, two of them drafts."""
+    study, _is_new = Study.objects.get_or_create(
+        slug="values",
+        defaults={
+            "title": "What matters to you",
+            "instrument": store(FOLDER / "values.yaml"),
+            "consent_document": read_consent(FOLDER / "values-consent.yaml"),
+            "protocol_json": PRESETS["survey"].model_dump(mode="json"),
+            "languages": ["es", "ar"],
+            **SETTINGS,
+        },
+    )
     return study
 
 

@@ -1,4 +1,4 @@
-"""Load the demo study, make a researcher's account, and say where to go."""
+"""Load the demo studies, make a researcher's account, and say where to go."""
 
 from typing import Any
 
@@ -10,16 +10,18 @@ PARTICIPANT = "PROLIFIC_PID=demo-person-1&STUDY_ID=demo-study&SESSION_ID=demo-se
 
 
 class Command(BaseCommand):
-    help = "Load the demo study and print the links to it."
+    help = "Load the demo studies and print the links to them."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--base-url", default="http://127.0.0.1:8000")
 
     def handle(self, *args: Any, base_url: str, **options: Any) -> None:
         study = demo.load_demo_study()
+        values = demo.load_values_study()
         password = demo.make_researcher()
         self.stdout.write(f"\n  Participant   {base_url}/s/{study.slug}/?{PARTICIPANT}")
         self.stdout.write(f"  Open link     {base_url}/s/{study.slug}/")
+        self.stdout.write(f"  Survey alone  {base_url}/s/{values.slug}/?lang=es (or en, ar)")
         self.stdout.write(f"  Desk          {base_url}/admin/")
         if password:
             self.stdout.write(f"                user {demo.RESEARCHER}, password {password}")
