@@ -269,13 +269,16 @@ class Refract:
     process's address, `urls` has all.
     """
 
+    settings = "config.settings"
+    serve = SERVE
+
     def __init__(self, data: Path, env: Mapping[str, str], processes: int = 1) -> None:
         self.data = data
         self.ports = [free_port() for _i in range(processes)]
         self._env = {
             **{name: value for name, value in os.environ.items() if not is_setting(name)},
             **env,
-            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DJANGO_SETTINGS_MODULE": self.settings,
             "REFRACT_DATA": str(data),
         }
         self._processes: list[Process] = []
@@ -311,7 +314,7 @@ class Refract:
     def start(self) -> None:
         self._processes = [
             Process(
-                [*SERVE, "--port", str(port)],
+                [*self.serve, "--port", str(port)],
                 self.data / f"server-{port}.log",
                 env=self._env,
             )

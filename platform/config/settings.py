@@ -84,8 +84,8 @@ INSTALLED_APPS = [
     "collection",
 ]
 
+# Static files never come this far: see config.serving.
 MIDDLEWARE = [
-    "servestatic.middleware.ServeStaticMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -95,6 +95,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "config.languages.LanguageMiddleware",
     "config.errors.DomainErrorMiddleware",
 ]
 
@@ -117,9 +118,13 @@ TEMPLATES = [
     },
 ]
 
+REQUEST_THREADS = 3 if EMBEDDED else 8
+"""Of a web process; each keeps a database connection."""
+
 SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
     "NAME": DATA_DIR / "refract.sqlite3",
+    "CONN_MAX_AGE": None,
     "OPTIONS": {
         # Take the write lock when a transaction begins: a later upgrade fails at once instead
         # of waiting, and two requests would answer "database is locked".
@@ -170,6 +175,16 @@ STORAGES = {
 }
 
 LANGUAGE_CODE = "en"
+# What participants' pages speak; the desk is English. Each has a catalogue in LOCALE_PATHS.
+LANGUAGES = [
+    ("en", "English"),
+    ("es", "Español"),
+    ("fr", "Français"),
+    ("de", "Deutsch"),
+    ("pt", "Português"),
+    ("ar", "العربية"),
+    ("zh-hans", "简体中文"),
+]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True

@@ -1,0 +1,89 @@
+"""The least that a browser does: cookies, one connection kept alive, gzip, redirects.
+
+It shares its processor with the servers that it measures: httpx takes milliseconds per request,
+this takes about a fifth of one.
+"""
+
+import asyncio
+import re
+import time
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+KEPT_ALIVE_S = 4.0
+"""uvicorn closes a connection that was idle for five seconds."""
+GZIP = 31  # zlib's way to say it
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+LOCATION = re.compile(rb"\r\nlocation: *([^\r]+)", re.IGNORECASE)
+COOKIE = re.compile(rb"\r\nset-cookie: *([^=]+)=([^;\r]*)", re.IGNORECASE)
+ZIPPED = re.compile(rb"\r\ncontent-encoding: *gzip", re.IGNORECASE)
+
+
+class BenchError(Exception):
+    """The servers did something else than what was to be measured."""
+
+
+class Page(NamedTuple):
+    path: str
+    text: str
+
+
+class Browser:
+    """ports: of the server's processes; each new connection goes to the next."""
+
+    def __init__(self, ports: Iterator[int]) -> None:
+        self._ports = ports
+        self._cookies: dict[bytes, bytes] = {}
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter | None = None
+        self._used_at = 0.0
+
+    async def get(self, path: str) -> Page:
+        return await self._page(path, b"GET", b"")
+
+    async def post(self, path: str, form: bytes) -> Page:
+        """Send an urlencoded form; the page that it leads to."""
+        return await self._page(path, b"POST", form)
+
+    def close(self) -> None:
+        if self._writer:
+            self._writer.close()
+            self._writer = None
+
+    async def _page(self, path: str, method: bytes, form: bytes) -> Page:
+        """The page at the end of the redirects."""
+        head, body = await self._ask(path, method, form)
+        while head.startswith(b"HTTP/1.1 302 ") and (found := LOCATION.search(head)):
+            path = found[1].decode()
+            head, body = await self._ask(path, b"GET", b"")
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise BenchError(f"{path} answers {head[9:12].decode()}:\n{body.decode()}")
+        return Page(path, body.decode())
+
+    async def _ask(self, path: str, method: bytes, form: bytes) -> tuple[bytes, bytes]:
+        """Head and body of one response."""
+        reader, writer = await self._connection()
+        cookies = b"; ".join(b"%s=%s" % pair for pair in self._cookies.items())
+        writer.write(
+            b"%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\nCookie: %s\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s"
+            % (method, path.encode(), cookies, len(form), form)
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = LENGTH.search(head)
+        if length is None:
+            raise BenchError(f"{path} does not say how long its page is:\n{head.decode()}")
+        body = await reader.readexactly(int(length[1]))
+        self._used_at = time.monotonic()
+        self._cookies.update(COOKIE.findall(head))
+        return head, zlib.decompress(body, GZIP) if ZIPPED.search(head) else body
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if time.monotonic() - self._used_at > KEPT_ALIVE_S:
+            self.close()
+        if self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(
+                "127.0.0.1", next(self._ports)
+            )
+        return self._reader, self._writer
