@@ -121,7 +121,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     pages: list[dict[str, Any]] = [{"code": "start", "title": "Start", "questions": [gate]}]
     for number in range(draw(st.integers(1, 3))):
         asked = [draw(questions(f"q{number}x{n}")) for n in range(draw(st.integers(1, 3)))]
-        page: dict[str, Any] = {"code": f"page{number}", "title": f"Page {number}", "questions": asked}
+        page: dict[str, Any] = {"code": f"page{number}", "title": f"{number}", "questions": asked}
         if draw(st.booleans()):
             page["randomise"] = True
         if draw(st.booleans()):

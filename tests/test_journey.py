@@ -78,8 +78,9 @@ class Walk:
                 radio.check()
             for box in page.locator("input[type=checkbox][name=lm_usecases]").all()[:2]:
                 box.check()
-            for country in page.locator("select").all():
-                country.select_option("KEN")
+            for country in page.get_by_role("combobox").all():
+                country.press_sequentially("keny")
+                country.press("Enter")
             for text in page.locator("textarea").all():
                 text.fill("Kindness matters to me. I try to be fair.")
             self.rate_all()
