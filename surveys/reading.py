@@ -47,7 +47,7 @@ from surveys.instruments.schema import (
     Sliders,
 )
 from surveys.places import choices as country_choices
-from surveys.sliders import Mark, read_mark
+from surveys.sliders import Mark, Touch, read_mark
 from surveys.texts import clean_text
 
 DECLINED: dict[str, Any] = {"declined": True}
@@ -426,7 +426,8 @@ def _score(code: str, value: Value, touches: Mapping[str, Any]) -> Fields:
 def _line(name: str, score: int | None, touch: Mapping[str, Any] | None) -> Fields:
     fields = {f"{name}_na": ["on"]} if score is None else {name: [str(score)]}
     if touch is not None:
-        fields |= {f"{name}_rated": ["on"], f"{name}_record": [json.dumps(touch)]}
+        record = {key: touch.get(key) for key in Touch().as_json()}  # in one order on any database
+        fields |= {f"{name}_rated": ["on"], f"{name}_record": [json.dumps(record)]}
     return fields
 
 
@@ -446,7 +447,7 @@ def _text(code: str, value: Value, _touches: Mapping[str, Any]) -> Fields:
 
 
 def _number(code: str, value: Value, _touches: Mapping[str, Any]) -> Fields:
-    return {code: [f"{Decimal(str(value['number'])):f}"]}
+    return {code: [f"{Decimal(str(value['number'])).normalize():f}"]}
 
 
 def _date(code: str, value: Value, _touches: Mapping[str, Any]) -> Fields:
