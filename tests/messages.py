@@ -31,6 +31,13 @@ NOT_PARTICIPANTS = (
     "*/transcript.py",
     "*/workshop.py",
     "platform/config/desk.py",
+    "surveys/instruments/diff.py",
+    "surveys/instruments/explain.py",
+    "surveys/instruments/minutes.py",
+    "surveys/instruments/possible.py",
+    "surveys/instruments/reach.py",
+    "surveys/instruments/review.py",
+    "surveys/preview.py",
     "templates/surveys/home.html",  # belongs to no study, so nobody has chosen a language
 )
 """What only researchers read: the desk is English."""

@@ -1,5 +1,6 @@
 """That whatever participants read can be read in every language of the interface."""
 
+import fnmatch
 import gettext
 import re
 import shutil
@@ -12,7 +13,8 @@ from babel.messages.mofile import read_mo
 from django.conf import settings
 from django.utils.translation import to_locale
 
-from tests.messages import catalogues, in_code, read, texts, update
+from tests.messages import NOT_PARTICIPANTS, SOURCES, catalogues, in_code, read, texts, update
+from tests.servers import ROOT
 
 LANGUAGES = [to_locale(code) for code, _name in settings.LANGUAGES if code != "en"]
 NAMED = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
@@ -65,6 +67,12 @@ def test_what_only_researchers_read_is_left_out(code: Catalog) -> None:
     names = {name for message in code for name, _line in message.locations}
     assert "templates/base.html" in names
     assert [name for name in names if "admin" in name or "desk" in name] == []
+
+
+def test_what_is_left_out_exists() -> None:
+    """A module that was renamed would come in again unnoticed."""
+    paths = [path.relative_to(ROOT).as_posix() for name in SOURCES for path in ROOT.glob(name)]
+    assert [known for known in NOT_PARTICIPANTS if not fnmatch.filter(paths, known)] == []
 
 
 def test_everything_is_translated(code: Catalog, catalog: Catalog) -> None:
