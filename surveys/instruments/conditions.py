@@ -25,23 +25,33 @@ class Condition(Part):
     """One test of an earlier answer or of a variant's arm, or a mix of such: any, all, not."""
 
     question: Code | None = None
+    """The code of a question on an earlier page; takes one test."""
     item: Code | None = None
     """Which line of a set of sliders, a likert or a matrix."""
     variant: Code | None = None
+    """The code of a variant; takes `among` with arms."""
     among: tuple[Choice, ...] = ()
     """The chosen option, one of the chosen options, or the arm is one of these."""
     at_least: Bound | None = None
+    """A number, a position on a line or a quoted date is this or more."""
     at_most: Bound | None = None
+    """… is this or less."""
     above: Bound | None = None
+    """… is more than this."""
     below: Bound | None = None
+    """… is less than this."""
     equals: Bound | None = None
+    """… is exactly this."""
     answered: bool | None = None
     """Whether there is an answer that is not "Prefer not to say"."""
     declined: bool | None = None
     """Whether the answer is "Prefer not to say"."""
     any: tuple["Condition", ...] = ()
+    """At least one of these conditions holds."""
     all: tuple["Condition", ...] = ()
+    """All of these conditions hold."""
     not_: "Condition | None" = Field(default=None, alias="not")
+    """This condition does not hold; so too if nothing was answered."""
 
     @property
     def compares(self) -> bool:

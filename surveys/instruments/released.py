@@ -54,6 +54,7 @@ class ColumnOrder(Part):
     """
 
     columns: tuple[str, ...] = ()
+    """Names of columns, in their order."""
 
 
 def column_of(question: "Question") -> str:

@@ -30,9 +30,11 @@ Anchor = Literal["first", "last"]
 
 class Option(Part):
     code: Code
+    """Stored; never shown. Keep it from version to version."""
     label: Text
     """Shown, and released unless `released` says otherwise."""
     hint: Words = ""
+    """Smaller, below the label."""
     released: str | int | None = None
     """What the release has in place of the label; numbers throughout make a column of numbers."""
     anchor: Anchor | None = None
@@ -47,17 +49,23 @@ class Option(Part):
 
 class BaseQuestion(Part):
     code: Code
+    """Stored, and the released column unless `release` names another; unique in the file."""
     text: Text
+    """The question itself."""
     hint: Words = ""
+    """Smaller, below the question."""
     label: str = ""
     """The codebook's label of the variable."""
     show_if: Condition | None = None
+    """Shows the question only to those whose earlier answers, or variant, fit."""
     required: bool = True
+    """If not, it may be left out."""
     prefer_not_to_say: bool = False
     """Offers "Prefer not to say" beside the answers."""
     anchor: Anchor | None = None
     """Keeps its place at this end when the page's questions are shuffled."""
     release: Release = Release()
+    """How the answer leaves, if not as one column of the code's name."""
 
     @property
     def items(self) -> tuple[Option, ...]:
@@ -90,7 +98,9 @@ class Choosing(BaseQuestion):
     """One option of several."""
 
     options: tuple[Option, ...] = Field(min_length=2)
+    """What can be chosen, in this order."""
     randomise: bool = False
+    """Shuffle the options, for each person anew."""
 
     @property
     def items(self) -> tuple[Option, ...]:
@@ -105,9 +115,13 @@ class Single(Choosing):
     """One option. `self_describe` names the option that opens a text field."""
 
     type: Literal["single"]
+    """One option of several."""
     display: Literal["radio", "dropdown", "typeahead"] = "radio"
+    """radio: all at once; dropdown: a list; typeahead: a list to search in."""
     self_describe: Code | None = None
+    """The code of the option that opens a field for one's own words; radio only."""
     max_length: int = Field(default=200, ge=1, le=10_000)
+    """Characters of the own words."""
 
     @model_validator(mode="after")
     def own_words_have_a_place(self) -> Self:
@@ -124,7 +138,9 @@ class Ordinal(BaseQuestion):
     """One point of an ordered scale, shown side by side where there is room."""
 
     type: Literal["ordinal"]
+    """One point of an ordered scale."""
     points: tuple[Option, ...] = Field(min_length=2, max_length=11)
+    """The scale, from its low end to its high end."""
 
     @property
     def choices(self) -> tuple[Option, ...]:
@@ -133,6 +149,7 @@ class Ordinal(BaseQuestion):
 
 class Check(Choosing):
     correct: tuple[Code, ...] = Field(min_length=1)
+    """The codes of the right options; one of them is enough."""
 
     @model_validator(mode="after")
     def correct_is_known(self) -> Self:
@@ -145,6 +162,7 @@ class Attention(Check):
     """Shows whether a person reads. Nothing happens at once; the release says whether it passed."""
 
     type: Literal["attention"]
+    """Shows whether people read."""
 
 
 class Comprehension(Check):
@@ -152,30 +170,41 @@ class Comprehension(Check):
     and after the last one the person is thanked and leaves."""
 
     type: Literal["comprehension"]
+    """Must be answered correctly."""
     explanation: Text
+    """Shown after a wrong answer, above the next attempt."""
     attempts: int = Field(default=2, ge=1, le=5)
+    """How many attempts there are."""
 
 
 class Country(BaseQuestion):
     """One country of ISO 3166 under its common name, or Prefer not to say."""
 
     type: Literal["country"]
+    """One country of the world."""
     display: Literal["dropdown", "typeahead"] = "typeahead"
+    """dropdown: a list; typeahead: a list to search in."""
 
 
 class Multiple(BaseQuestion):
     """Any number of options, at least one; `other` is shown last and opens a text field."""
 
     type: Literal["multiple"]
+    """Any number of options."""
     options: tuple[Option, ...] = Field(min_length=2)
+    """What can be chosen, in this order."""
     other: Option | None = None
+    """One more option, always last, with a text field."""
     other_text: Words = ""
     """Label of the text field of `other`."""
     randomise: bool = False
+    """Shuffle the options, for each person anew."""
     minimum: int = Field(default=1, ge=1)
+    """How many must be chosen."""
     maximum: int | None = Field(default=None, ge=1)
     """How many may be chosen."""
     max_length: int = Field(default=500, ge=1, le=10_000)
+    """Characters of the text field of `other`."""
 
     @property
     def items(self) -> tuple[Option, ...]:
@@ -197,9 +226,13 @@ class Scale(BaseQuestion):
     """A line from `low` to `high`, in whole steps from minimum to maximum."""
 
     low: Text
+    """Text at the low end of the line."""
     high: Text
+    """Text at the high end of the line."""
     minimum: int = 0
+    """What the low end is stored as; never shown."""
     maximum: int = 100
+    """What the high end is stored as; never shown."""
     na: bool = False
     """Offers "N/A" beside each line."""
 
@@ -214,13 +247,17 @@ class Sliders(Scale):
     """A set of statements, each rated on one line from `low` to `high`."""
 
     type: Literal["sliders"]
+    """Several statements, each with its own line."""
     stem: Text
     """Heads the statements: "It is important that an AI language model..."."""
     statements: tuple[Option, ...] = Field(min_length=1)
+    """What is rated, each on its own line."""
     other: Option | None = None
     """A statement of one's own, shown last; rated if and only if a text is typed."""
     randomise: bool = False
+    """Shuffle the statements, for each person anew."""
     max_length: int = Field(default=500, ge=1, le=10_000)
+    """Characters of one's own statement."""
 
     @property
     def items(self) -> tuple[Option, ...]:
@@ -231,15 +268,20 @@ class Slider(Scale):
     """One line; the question itself is what is rated."""
 
     type: Literal["slider"]
+    """One line."""
 
 
 class Likert(BaseQuestion):
     """Statements, each answered with one point of the same ordered scale."""
 
     type: Literal["likert"]
+    """Statements on one ordered scale."""
     statements: tuple[Option, ...] = Field(min_length=1)
+    """What is judged, each in its own row."""
     points: tuple[Option, ...] = Field(min_length=2, max_length=11)
+    """The scale, from its low end to its high end."""
     randomise: bool = False
+    """Shuffle the statements, for each person anew."""
 
     @property
     def items(self) -> tuple[Option, ...]:
@@ -254,10 +296,15 @@ class Matrix(BaseQuestion):
     """A table: in each row one of the columns is chosen, or any number of them if `multiple`."""
 
     type: Literal["matrix"]
+    """A table of rows and columns."""
     rows: tuple[Option, ...] = Field(min_length=1)
+    """What is asked about."""
     columns: tuple[Option, ...] = Field(min_length=2, max_length=11)
+    """What can be chosen in each row."""
     multiple: bool = False
+    """Any number of columns in each row, at least one."""
     randomise: bool = False
+    """Shuffle the rows, for each person anew."""
 
     @property
     def items(self) -> tuple[Option, ...]:
@@ -272,9 +319,13 @@ class Ranking(BaseQuestion):
     """Items in an order of one's own, the first the foremost; only the `top` ones if given."""
 
     type: Literal["ranking"]
+    """An order of one's own."""
     options: tuple[Option, ...] = Field(min_length=2, max_length=20)
+    """What is put in order."""
     top: int | None = Field(default=None, ge=1)
+    """How many of the foremost are asked for; all, if left out."""
     randomise: bool = True
+    """Shuffle what is put in order, for each person anew."""
 
     @property
     def items(self) -> tuple[Option, ...]:
@@ -294,12 +345,15 @@ class Ranking(BaseQuestion):
 
 class FreeText(BaseQuestion):
     type: Literal["text"]
+    """Words of one's own."""
     long: bool = True
+    """Several lines; else one."""
     sentences: tuple[int, int] | None = None
     """Length guidance; advice, never enforced."""
     min_length: int = Field(default=1, ge=1)
     """Characters."""
     max_length: int = Field(default=10_000, ge=1, le=20_000)
+    """Characters."""
 
     @model_validator(mode="after")
     def lengths_agree(self) -> Self:
@@ -310,9 +364,13 @@ class FreeText(BaseQuestion):
 
 class Number(BaseQuestion):
     type: Literal["number"]
+    """A number."""
     minimum: float | None = None
+    """The smallest that is taken."""
     maximum: float | None = None
+    """The largest that is taken."""
     decimals: int = Field(default=0, ge=0, le=6)
+    """Digits after the decimal point."""
     unit: Words = ""
     """Shown behind the field."""
 
@@ -328,10 +386,13 @@ class Date(BaseQuestion):
     """A day, a month or a year of the Gregorian calendar."""
 
     type: Literal["date"]
+    """A date."""
     precision: Literal["day", "month", "year"] = "day"
+    """What is asked for: the whole day, the month or only the year."""
     earliest: Annotated[str, Field(pattern=r"^\d{4}(-\d\d(-\d\d)?)?$")] | None = None
+    """Quoted: "1900", "1900-01" or "1900-01-31"."""
     latest: Annotated[str, Field(pattern=r"^(today|\d{4}(-\d\d(-\d\d)?)?)$")] | None = None
-    """Quoted: "1900", "1900-01" or "1900-01-31"; `latest` may be today."""
+    """Quoted like `earliest`, or today."""
 
 
 Question = Annotated[
@@ -355,15 +416,19 @@ Question = Annotated[
 
 class Page(Part):
     code: Code
+    """Unique in the file."""
     title: Text
     """Names the page in the browser's tab and in the progress line."""
     text: tuple[Text, ...] = ()
     """Paragraphs above the questions; an information page has nothing else."""
     questions: tuple[Question, ...] = ()
+    """What is asked, in this order."""
     show_if: Condition | None = None
+    """Shows the page only to those whose earlier answers, or variant, fit."""
     randomise: bool = False
     """Shuffle the questions."""
     anchor: Anchor | None = None
+    """Keeps its place at this end when its neighbours are shuffled."""
 
     @property
     def has_lines(self) -> bool:
@@ -387,11 +452,15 @@ class Block(Part):
     """Pages that belong together: shuffled among each other, or shown under one condition."""
 
     block: Code
+    """The code of the block."""
     pages: tuple[Page, ...] = Field(min_length=1)
+    """Its pages, in this order."""
     show_if: Condition | None = None
+    """Shows its pages only to those whose earlier answers, or variant, fit."""
     randomise: bool = False
     """Shuffle the pages."""
     anchor: Anchor | None = None
+    """Keeps its place at this end when its neighbours are shuffled."""
 
     @property
     def code(self) -> str:
@@ -410,16 +479,20 @@ Entry = Annotated[
 
 class Arm(Part):
     code: Code
+    """Stored and released."""
     label: str = ""
+    """What this arm is, for the codebook and the desk."""
 
 
 class Variant(Part):
     """A between-subject factor: everyone is assigned to one of its arms, in balance."""
 
     code: Code
+    """The released column."""
     label: str = ""
     """The codebook's label of the variable."""
     arms: tuple[Arm, ...] = Field(min_length=2)
+    """What people are divided into, in equal parts."""
 
     @model_validator(mode="after")
     def codes_are_sound(self) -> Self:
@@ -431,36 +504,59 @@ class ConversationType(Part):
     code: Annotated[str, Field(min_length=1)]
     """PRISM's conversation_type, e.g. "values guided"."""
     label: Text
+    """Its name, on the button."""
     text: Text
+    """What is asked of people who choose it."""
 
 
 class AttributeScale(Part):
     heading: Text
+    """Heads the statements."""
     text: Text
+    """What is asked."""
     stem: Text
+    """Begins each statement."""
     low: Text
+    """Text at the low end of the lines."""
     high: Text
+    """Text at the high end of the lines."""
     statements: tuple[Option, ...]
+    """What is rated; the codes are the released keys."""
 
 
 class ConversationTexts(Part):
     """The wording of the conversation task (codebook sections 4.2 and App. I: the treatment)."""
 
     choose_type: Text
+    """Where a type of conversation is chosen."""
     remember: Text
+    """Reminder below it."""
     types: tuple[ConversationType, ...]
+    """What a conversation may be about."""
     opening: Text
+    """Above the first message."""
     inspiration_heading: Text
+    """Heads what helps to begin."""
     inspiration: Text
+    """What helps to begin."""
     placeholder: Text
+    """Stands in the empty message field."""
     rate: Text
+    """Above the replies."""
     low: Text
+    """Text at the low end of the replies' lines."""
     high: Text
+    """Text at the high end of the replies' lines."""
     continuing: Text
+    """Above the messages from the second turn on."""
     performance: AttributeScale
+    """Feedback on how the chosen model did."""
     choice: AttributeScale
+    """Feedback on why it was chosen."""
     feedback_heading: Text
+    """Heads the open question at the end."""
     feedback: Text
+    """The open question at the end."""
 
     def type(self, code: str) -> ConversationType | None:
         return next((t for t in self.types if t.code == code), None)
@@ -468,19 +564,25 @@ class ConversationTexts(Part):
 
 class InstrumentFile(Part):
     instrument: Code
+    """Code of the instrument; all its versions have the same."""
     title: Text
+    """Its name, for people."""
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z]+)?$")]
     """Of every text that is not a mapping from languages to texts."""
     languages: tuple[str, ...] = ()
     """All languages, this one among them, if there are more."""
     attribution: Text
+    """Whose words these are, and under which licence."""
     variants: tuple[Variant, ...] = ()
+    """Between-subject factors; conditions ask which arm a person is in."""
     randomise: bool = False
     """Shuffle the pages and blocks."""
     entries: tuple[Entry, ...] = Field(min_length=1, alias="pages")
+    """Pages and blocks, in this order."""
     conversation: ConversationTexts | None = None
     """Left out, the study ends with the survey."""
     release: ColumnOrder = ColumnOrder()
+    """The order of the released columns."""
 
     @property
     def pages(self) -> tuple[Page, ...]:
