@@ -17,11 +17,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from collection.models import ModelEndpoint
-from collection.simulation import crowd, filling
+from collection.simulation import crowd, filling, understanding
 from collection.simulation.filling import fill
 from collection.simulation.pages import Form, Page
 from collection.simulation.people import DECK, Course, Habit, Person, as_score
+from collection.simulation.understanding import Understood
 from surveys import enrolment
+from surveys.instruments.schema import Number
 from surveys.models import Decline, Participant, Study
 from tests.conftest import Run
 from tests.servers import Refract, Template
@@ -224,6 +226,65 @@ def test_another_servers_data_is_told(simulated: Simulated, embedded: Refract) -
         )
 
 
+def test_a_survey_alone_on_either_stack(stack: Refract, tmp_path: Path) -> None:
+    """In three languages, in arms that stay as large as each other while eight come at once."""
+    twelve = ("simulate", "values", "--participants", "12", "--seed", "1")
+    truth = tmp_path / "truth.json"
+    printed = stack.manage(*twelve, "--base-url", stack.url, "--truth", str(truth))
+    assert "7 completed, 2 declined, 2 stopped, 1 vanished, 0 failed; 0 conv" in printed
+    arms = json.loads(stack.manage("shell", "--no-imports", "-c", ARMS))
+    assert arms == {"right": 5, "wrong": 5}
+    people = json.loads(truth.read_text())["participants"]
+    assert {person["language"] for person in people} >= {"en", "es", "ar"}
+    rows = released(stack, "values", tmp_path / "release")
+    language = {person["user_id"]: person["language"] for person in people}
+    assert {row["user_id"]: row["language"] for row in rows}.items() <= language.items()
+    assert len(rows) == 7
+    assert {tuple(sorted(row["good_life"].values())) for row in rows} == {(1, 2, 3, 4, 5)}
+    assert all(1 <= row["household"] <= 40 for row in rows if row["household"] is not None)
+
+
+ARMS = """
+import json
+from collections import Counter
+from surveys.models import Assignment
+print(json.dumps(Counter(Assignment.objects.values_list("arm", flat=True))))
+"""
+
+
+def test_questions_of_every_type(run_embedded: Run, tmp_path: Path) -> None:
+    """And a comprehension check that one of the people, who also goes back, does not pass."""
+    refract = run_embedded(env={"REFRACT_DEMO_LATENCY": "0"})
+    refract.manage("shell", "-c", STUDY_OF_EVERY_TYPE)
+    seven = ("simulate", "types", "--participants", "7", "--seed", "174")
+    printed = refract.manage(*seven, "--base-url", refract.url)
+    assert "1 screened, 0 failed; 0 conv" in printed
+    rows = released(refract, "types", tmp_path / "release")
+    assert f"{len(rows)} completed" in printed
+    assert {row["understood"] for row in rows} == {"To say what I think of gardens"}
+    again = refract.manage(*seven, "--base-url", refract.url)
+    assert "7 of these people were here before." in again
+
+
+STUDY_OF_EVERY_TYPE = """
+from pathlib import Path
+from surveys.instruments.load import store
+from surveys.models import Study
+study = Study.objects.get(slug="values")
+study.pk, study.slug, study.languages = None, "types", []
+study.instrument = store(Path("tests/fixtures/all_types.yaml"))
+study._state.adding = True
+study.save()
+"""
+
+
+def released(refract: Refract, study: str, folder: Path) -> list[dict[str, Any]]:
+    """The people of a release that nothing is to be said against."""
+    refract.manage("export", study, "--out", str(folder))
+    assert refract.manage("validate", str(folder)) == ""
+    return [json.loads(line) for line in (folder / "survey.jsonl").read_text().splitlines()]
+
+
 LOSE_THE_LAST_CONVERSATION = """
 from surveys.models import Participant
 person = Participant.objects.get(is_recruited=False)
@@ -347,6 +408,55 @@ def test_the_same_form_gets_the_same_answers() -> None:
     assert fill(Person(3, 2), survey(), {}) == fill(Person(3, 2), survey(), {})
     assert fill(Person(3, 2), survey(), {}) != fill(Person(3, 3), survey(), {})
     assert fill(Person(3, 2), survey(), {}) != fill(Person(4, 2), survey(), {})
+
+
+CHOICES = """
+<form method="post" action="/s/values/survey/x/">
+  <div data-ranking>
+    <select name="order_a"><option value=""></option><option>1</option><option>2</option></select>
+    <select name="order_b"><option value=""></option><option>1</option><option>2</option></select>
+    <select name="order_c"><option value=""></option><option>1</option><option>2</option></select>
+  </div>
+  <input type="checkbox" name="uses" value="rest"><input type="checkbox" name="uses" value="food">
+  <input type="checkbox" name="uses" value="play">
+  <input type="checkbox" name="uses" value="none" data-exclusive>
+  <input type="text" name="visits"><input type="checkbox" name="visits_declined" data-declines>
+</form>
+"""
+
+
+def test_what_the_form_alone_does_not_say_is_kept_to() -> None:
+    understood = Understood({"visits": "4"}, {"uses": (2, 2)})
+    declined, exclusive = 0, 0
+    for person in crowd.people_of(3, 200):
+        filled = fill(person, page(CHOICES).forms[0], {}, understood=understood)
+        assert sorted(filled[f"order_{item}"][0] for item in "abc") == ["", "1", "2"]
+        assert len(filled["uses"]) == (1 if filled["uses"] == ["none"] else 2)
+        assert "none" not in filled["uses"] or len(filled["uses"]) == 1
+        assert filled["visits"] == ([""] if "visits_declined" in filled else ["4"])
+        declined += "visits_declined" in filled
+        exclusive += filled["uses"] == ["none"]
+    assert 0 < declined < 40
+    assert 0 < exclusive < 60
+
+
+def test_what_is_left_out_is_sent_empty() -> None:
+    left_out = Understood(left_out=frozenset({"order", "uses", "visits"}))
+    filled = fill(Person(3, 1), page(CHOICES).forms[0], {}, understood=left_out)
+    assert {value for values in filled.values() for value in values} <= {"", "on"}
+    assert "uses" not in filled
+
+
+@pytest.mark.parametrize(
+    "bounds", [{}, {"minimum": 1, "maximum": 3}, {"maximum": -5}, {"minimum": 0.5, "decimals": 1}]
+)
+def test_numbers_keep_their_bounds(bounds: dict[str, Any]) -> None:
+    question = Number(type="number", code="n", label="N", text="How many?", **bounds)
+    low, high = bounds.get("minimum", float("-inf")), bounds.get("maximum", float("inf"))
+    written = [understanding.number(Person(3, n).draw("number"), question) for n in range(100)]
+    assert all(low <= float(text) <= high for text in written)
+    assert len(set(written)) > 1
+    assert bounds.get("decimals") or all("." not in text for text in written)
 
 
 def test_nobody_deletes_what_they_gave() -> None:

@@ -52,7 +52,8 @@ def is_coming(study: Study, person: Person) -> bool:
     row = checks.find(study, person)
     if row is None or person.card.course == Course.DECLINES:
         return True
-    return person.card.course == Course.FINISHES and row.completed_at is None
+    is_over = row.completed_at is not None or row.screened_at is not None
+    return person.card.course == Course.FINISHES and not is_over
 
 
 async def walk_all(
@@ -60,20 +61,21 @@ async def walk_all(
 ) -> list[Result]:
     """Let everyone take part, at most `concurrency` at a time; `tell` hears of each at the end."""
     places = asyncio.Semaphore(concurrency)
+    languages = await database_sync_to_async(checks.languages_offered)(study)
 
     async def take_part(person: Person) -> Result:
         async with places:
-            result = await walk(person, study, base_url)
+            result = await walk(person, study, base_url, languages)
         tell(result)
         return result
 
     return await asyncio.gather(*(take_part(person) for person in crowd))
 
 
-async def walk(person: Person, study: Study, base_url: str) -> Result:
+async def walk(person: Person, study: Study, base_url: str, languages: Sequence[str]) -> Result:
     """One person's part, compared afterwards with what was stored."""
     known = await database_sync_to_async(checks.find)(study, person)
-    walk = Walk(person, study, base_url)
+    walk = Walk(person, study, base_url, languages)
     result = Result(person, FAILED)
     try:
         result.ending = await walk.go(arrival(study, known, person))
@@ -129,5 +131,6 @@ def about(study: Study, person: Person, released: Mapping[int, str]) -> dict[str
         "course": person.card.course.value,
         "habits": sorted(habit.value for habit in person.card.habits),
         "is_recruited": person.card.is_recruited,
+        "language": row.language or row.file.language if row else None,
         "leniency": person.leniency,
     }

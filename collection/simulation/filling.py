@@ -19,6 +19,7 @@ from collection.simulation.people import (
     USUAL_LEANING,
     Person,
 )
+from collection.simulation.understanding import NOTHING_SAID, Understood
 
 Fields = dict[str, list[str]]
 """What is sent: name -> values."""
@@ -30,21 +31,36 @@ OWN_WORDS = 0.12
 """The share of people who use the field for something of their own."""
 
 
-def fill(person: Person, form: Form, decided: Mapping[str, str], time: int = 0) -> Fields:
+def fill(
+    person: Person,
+    form: Form,
+    decided: Mapping[str, str],
+    time: int = 0,
+    understood: Understood = NOTHING_SAID,
+) -> Fields:
     """Everything that a browser would send.
 
     decided: values that something else than the form decides. time: how often the person has sent
     this form before, which matters where buttons say different things.
     """
     occasion = f"{urlsplit(form.action).path}#{form.turn}"
-    filled: Fields = {}
+    decided = {**understood.values, **ranked(person, form, occasion), **decided}
+    declined = declines(person, form, occasion)
+    empty = declined | understood.left_out
+    filled: Fields = {f"{code}_declined": ["on"] for code in declined}
     for field in form.own():
         draw = person.draw("answer", occasion, field.name)
+        if belongs(field.name, empty):
+            filled |= emptied(field)
+            continue
         match field.kind:
             case "radio" | "select":
-                filled[field.name] = [decided.get(field.name) or choose(person, draw, field)]
+                given = decided.get(field.name)
+                filled[field.name] = [choose(person, draw, field) if given is None else given]
+            case "checkbox" if field.name.endswith("_declined"):
+                pass
             case "checkbox":
-                filled[field.name] = ticked(draw, field)
+                filled[field.name] = ticked(draw, field, understood.limits.get(field.name))
             case "range":
                 filled |= line(person, draw, form, field, decided)
             case "textarea":
@@ -58,6 +74,37 @@ def fill(person: Person, form: Form, decided: Mapping[str, str], time: int = 0) 
     return {name: kept(form, name, values) for name, values in filled.items() if values}
 
 
+def declines(person: Person, form: Form, occasion: str) -> frozenset[str]:
+    """The questions whose box for "Prefer not to say" is ticked."""
+    boxes = [field.name for field in form.fields.values() if field.name.endswith("_declined")]
+    ticked = [box for box in boxes if person.draw("answer", occasion, box).random() < RARELY]
+    return frozenset(box.removesuffix("_declined") for box in ticked)
+
+
+def belongs(name: str, codes: frozenset[str]) -> bool:
+    """Whether a field belongs to one of the questions."""
+    return any(name == code or name.startswith(f"{code}_") for code in codes)
+
+
+def emptied(field: Field) -> Fields:
+    """What a browser sends of a field that was left alone."""
+    if field.kind in ("radio", "checkbox"):
+        return {}
+    return {field.name: [field.value if field.kind in ("hidden", "range") else ""]}
+
+
+def ranked(person: Person, form: Form, occasion: str) -> dict[str, str]:
+    """A place of its own for each item of a ranking, as long as there are places."""
+    given: dict[str, str] = {}
+    for names in form.rankings:
+        places = sorted((o for o in form.fields[names[0]].options if o), key=int)
+        # Drawn in the order of the alphabet: their order on the page is the server's draw.
+        items = sorted(names)
+        person.draw("answer", occasion, items[0], "ranking").shuffle(items)
+        given |= dict.fromkeys(items, "") | dict(zip(items, places, strict=False))
+    return given
+
+
 def kept(form: Form, name: str, values: list[str]) -> list[str]:
     """What a field lets one type: not more than its limit."""
     limit = form.fields[name].limit if name in form.fields else None
@@ -65,7 +112,7 @@ def kept(form: Form, name: str, values: list[str]) -> list[str]:
 
 
 def choose(person: Person, draw: Random, field: Field) -> str:
-    options = [option for option in field.options if option]
+    options = sorted(option for option in field.options if option)
     usual = person.choices.get(field.name)
     if usual in options:
         return usual
@@ -73,13 +120,26 @@ def choose(person: Person, draw: Random, field: Field) -> str:
     return draw.choice(telling if telling and draw.random() > RARELY else options)
 
 
-def ticked(draw: Random, field: Field) -> list[str]:
+def ticked(draw: Random, field: Field, limits: tuple[int, int] | None = None) -> list[str]:
     """A box on its own is ticked, unless it would delete everything; of several, some are."""
     if len(field.options) == 1:
         return [] if field.name == "withdraw" else list(field.options)
     # Drawn in the order of the alphabet: their order on the page is the server's draw.
     some = [option for option in sorted(field.options) if draw.random() < OFTEN_CHOSEN]
-    return some or [draw.choice(sorted(field.options))]
+    some = some or [draw.choice(sorted(field.options))]
+    alone = [option for option in some if option in field.exclusive]
+    if alone:
+        return alone[:1] if len(some) == 1 else within(draw, field, set(some) - {*alone}, limits)
+    return within(draw, field, set(some), limits)
+
+
+def within(draw: Random, field: Field, some: set[str], limits: tuple[int, int] | None) -> list[str]:
+    """Not fewer and not more than the question asks for."""
+    least, most = limits or (1, len(field.options))
+    others = sorted(set(field.options) - some - {*field.exclusive})
+    more = draw.sample(others, max(0, least - len(some)))
+    chosen = sorted(some) + more
+    return sorted(draw.sample(chosen, most)) if len(chosen) > most else chosen
 
 
 def line(
@@ -146,9 +206,15 @@ def press(draw: Random, form: Form, filled: Fields) -> None:
         filled[name] = [value]
 
 
-def leave_one_out(draw: Random, form: Form, filled: Fields) -> Fields | None:
+def leave_one_out(
+    draw: Random, form: Form, filled: Fields, optional: frozenset[str] = frozenset()
+) -> Fields | None:
     """The same form with one answer missing that it asks for; None if it asks for none."""
-    asked = [field.name for field in form.own() if is_required(form, field, filled)]
+    asked = [
+        field.name
+        for field in form.own()
+        if is_required(form, field, filled) and not belongs(field.name, optional)
+    ]
     if not asked:
         return None
     name = draw.choice(asked)
@@ -158,6 +224,8 @@ def leave_one_out(draw: Random, form: Form, filled: Fields) -> Fields | None:
 
 def is_required(form: Form, field: Field, filled: Fields) -> bool:
     """Whether an answer given is one that the form insists on."""
-    if field.name not in filled or field.kind in ("hidden", "text"):
+    if not any(filled.get(field.name, ())) or field.kind in ("hidden", "text"):
         return False
-    return field.kind != "range" or f"{field.name}_text" not in form.fields
+    if field.kind != "range":
+        return True
+    return f"{field.name}_rated" in filled and f"{field.name}_text" not in form.fields

@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 from bs4 import BeautifulSoup
 from bs4.element import Tag
 
-ENDS = ("done", "stopped", "declined")
+ENDS = ("done", "stopped", "declined", "screened")
 """Addresses at which there is nothing more to do."""
 
 
@@ -21,7 +21,8 @@ class Field:
     """Everything under one name in a form.
 
     kind: hidden, text, textarea, range, select, radio, checkbox. options: what can be chosen;
-    chosen: what is; limit: of characters; opened_by: the (name, option) that a text belongs to.
+    chosen: what is; exclusive: what goes with nothing else; limit: of characters; opened_by: the
+    (name, option) that a text belongs to.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Field:
     value: str = ""
     options: list[str] = field(default_factory=list)
     chosen: list[str] = field(default_factory=list)
+    exclusive: list[str] = field(default_factory=list)
     minimum: int = 0
     maximum: int = 100
     limit: int | None = None
@@ -43,6 +45,8 @@ class Form:
     method: str = "post"
     fields: dict[str, Field] = field(default_factory=dict)
     buttons: list[tuple[str, str]] = field(default_factory=list)
+    rankings: list[list[str]] = field(default_factory=list)
+    """The lists that give places to the items of a ranking, by name."""
     draft: str = ""
     """The name under which a half-filled form is kept, and where to send it."""
     draft_url: str = ""
@@ -60,6 +64,14 @@ class Form:
     def lines(self) -> list[Field]:
         """The measuring lines."""
         return [field for field in self.fields.values() if field.kind == "range"]
+
+    def attempts(self) -> dict[str, int]:
+        """Question -> which try at it this is; the page says so of comprehension checks."""
+        return {
+            name.removesuffix("_attempt"): int(field.value)
+            for name, field in self.fields.items()
+            if name.endswith("_attempt")
+        }
 
     def own(self) -> list[Field]:
         """The fields that a person sees as such: not those that a script fills beside a line."""
@@ -113,6 +125,20 @@ class Page:
         """Which of the ends this is, if it is one."""
         word = last_word(self.url)
         return word if word in ENDS else None
+
+    @property
+    def language(self) -> str | None:
+        """What the page says it is written in; None for a part of a page."""
+        tag = self.soup.find("html")
+        return attribute(tag, "lang") if isinstance(tag, Tag) else None
+
+    def switch(self, language: str) -> tuple[str, Form] | None:
+        """Where the button for a language sends its form, and this form."""
+        button = self.soup.select_one(f".languages button[lang={language}]")
+        form = self.form("language")
+        return (
+            (urljoin(self.url, attribute(button, "formaction")), form) if button and form else None
+        )
 
     @property
     def heading(self) -> str:
@@ -178,6 +204,8 @@ def read_form(tag: Tag, controls: list[Tag], url: str) -> Form:
         elif name and not control.has_attr("disabled"):
             read_control(form, control, name)
             by_id[attribute(control, "id")] = (name, attribute(control, "value", "on"))
+    for ranking in tag.select("[data-ranking]"):
+        form.rankings.append([attribute(one, "name") for one in ranking.find_all("select")])
     for control in controls:
         own_text = form.fields.get(attribute(control, "name"))
         if own_text and control.has_attr("data-other-for"):
@@ -191,6 +219,8 @@ def read_control(form: Form, control: Tag, name: str) -> None:
     if kind in ("radio", "checkbox"):
         value = attribute(control, "value", "on")
         known.options.append(value)
+        if control.has_attr("data-exclusive"):
+            known.exclusive.append(value)
         if control.has_attr("checked"):
             known.chosen.append(value)
     elif kind == "select":

@@ -212,6 +212,8 @@ LEANING_SD = 20
 NOT_APPLICABLE: Mapping[str, float] = {"values": 0.2, "safety": 0.25, "diversity": 0.15}
 """How often an attribute is marked N/A."""
 RARELY = 0.04
+READ_ANOTHER = 0.4
+"""The share of people who rather read a translation than the study's own language."""
 
 
 @dataclass(frozen=True)
@@ -238,16 +240,17 @@ class Person:
     def has(self, habit: Habit) -> bool:
         return habit in self.card.habits
 
-    @cached_property
-    def leaves_after(self) -> int | None:
+    def leaves_after(self, *, talks: bool) -> int | None:
         """How many forms a person sends who does not finish; None for all others.
 
-        Half of them leave early, as if in a survey, half somewhere in the conversations.
+        Half of them leave early, as if in a survey, half somewhere in the conversations; all
+        leave early where there are none.
         """
         if self.card.course not in (Course.STOPS, Course.VANISHES):
             return None
         draw = self.draw("leaves")
-        return draw.choice((draw.randint(2, 10), draw.randint(12, 50)))
+        early, late = draw.randint(2, 10), draw.randint(12, 50)
+        return draw.choice((early, late)) if talks else early
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -259,6 +262,17 @@ class Person:
             "STUDY_ID": recruitment_id(self.seed),
             "SESSION_ID": f"{self.label}-session",
         }
+
+    def language(self, offered: Sequence[str]) -> str:
+        """What they read best, of the languages of a study, its own first."""
+        draw = self.draw("language")
+        others = sorted(offered[1:])
+        return draw.choice(others) if others and draw.random() < READ_ANOTHER else offered[0]
+
+    @cached_property
+    def comes_to_it_by(self) -> str:
+        """How they come to read it in their language."""
+        return self.draw("language", "by").choice(("link", "browser", "switch"))
 
     @cached_property
     def choices(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from urllib.parse import urljoin
 
@@ -22,6 +22,7 @@ from collection.simulation.checks import Sent, Turn
 from collection.simulation.filling import Fields
 from collection.simulation.pages import Form, Page
 from collection.simulation.people import Course, Habit, Person
+from collection.simulation.understanding import NOTHING_SAID, Understood, understood
 from surveys import enrolment
 from surveys.models import Study
 
@@ -32,7 +33,7 @@ LIMITS = httpx.Limits(keepalive_expiry=2)
 """Well below the 5 s after which uvicorn closes idle connections, which may cross a request."""
 WAIT_MARGIN_S = 15.0
 POLL_FIRST_S, POLL_LONGEST_S = 0.15, 2.0
-ASIDE = frozenset({"report", "finish", "stop", "problem"})
+ASIDE = frozenset({"report", "finish", "stop", "problem", "language"})
 """Forms that one may send, but that do not lead on."""
 
 OFTEN, SOMETIMES = 0.5, 0.25
@@ -48,12 +49,15 @@ class Ending(StrEnum):
     DECLINED = "declined"
     STOPPED = "stopped"
     VANISHED = "vanished"
+    SCREENED = "screened"
+    """Did not pass a comprehension check."""
 
 
 ENDINGS = {
     "done": Ending.COMPLETED,
     "declined": Ending.DECLINED,
     "stopped": Ending.STOPPED,
+    "screened": Ending.SCREENED,
 }
 """The ends that pages know; who vanishes sees none."""
 
@@ -68,13 +72,24 @@ class Stuck(Exception):
 class Walk:
     """One person's part in a study."""
 
-    def __init__(self, person: Person, study: Study, base_url: str) -> None:
+    def __init__(
+        self, person: Person, study: Study, base_url: str, languages: Sequence[str]
+    ) -> None:
+        """languages: what the study offers, its own first."""
         self.person = person
         self.study = study
         self.base_url = base_url
+        self.talks = study.instrument.file.conversation is not None
+        self.language = person.language(languages)
+        by_browser = self.comes_by("browser")
         self.client = httpx.AsyncClient(
-            follow_redirects=True, timeout=TIMEOUT, limits=LIMITS, trust_env=False
+            follow_redirects=True,
+            timeout=TIMEOUT,
+            limits=LIMITS,
+            trust_env=False,
+            headers={"Accept-Language": f"{self.language}, en;q=0.5"} if by_browser else None,
         )
+        self.speaks_at_first = languages[0] if self.comes_by("switch") else self.language
         self.participant_id: int | None = None
         self.sent = Sent()
         self.forms_sent = 0
@@ -87,6 +102,9 @@ class Walk:
         self.went_back = 0
         self.reports = 0
 
+    def comes_by(self, way: str) -> bool:
+        return self.person.comes_to_it_by == way
+
     @property
     def latest_url(self) -> str:
         return self.before[-1] if self.before else self.base_url
@@ -94,7 +112,7 @@ class Walk:
     async def go(self, arrival: str) -> Ending:
         """Take part until the end. Raises Stuck, or httpx's errors if the server can't be had."""
         async with self.client:
-            page = await self.arrive(arrival)
+            page = await self.in_own_language(await self.arrive(arrival))
             for _step in range(STEP_LIMIT):
                 if page.end:
                     return ENDINGS[page.end]
@@ -107,6 +125,8 @@ class Walk:
         parameters = self.person.parameters | {
             enrolment.SIMULATED: enrolment.simulation_token(self.study)
         }
+        if self.comes_by("link"):
+            parameters["lang"] = self.language
         page = await self.load(urljoin(self.base_url, path), parameters)
         row = await database_sync_to_async(checks.find)(self.study, self.person)
         if row is None:
@@ -116,8 +136,18 @@ class Walk:
         self.participant_id = row.pk
         return page
 
+    async def in_own_language(self, page: Page) -> Page:
+        """Choose it, if it is another than the page's."""
+        if page.language == self.language:
+            return page
+        switch = page.switch(self.language)
+        if switch is None:
+            raise Stuck(page.url, f"not in {self.language}, and no button for it")
+        url, form = switch
+        return await self.post(url, filling.fill(self.person, form, {}), page.url)
+
     def leaves_now(self) -> bool:
-        after = self.person.leaves_after
+        after = self.person.leaves_after(talks=self.talks)
         return after is not None and self.forms_sent >= after
 
     async def leave(self, page: Page) -> Ending:
@@ -141,6 +171,8 @@ class Walk:
 
     async def step(self, page: Page) -> Page:
         """From one page to the next."""
+        if page.language not in (None, self.language):
+            raise Stuck(page.url, f"in {page.language}, and it was in {self.language}")
         if page.waiting:
             return await self.wait(page)
         if self.person.card.course == Course.DECLINES and page.link("decline"):
@@ -186,7 +218,19 @@ class Walk:
             decided["prompt"] = form.fields["prompt"].value
         if form.purpose == "rate" and turn:
             decided |= await self.scores(turn)
-        return filling.fill(self.person, form, decided, self.times[form.action])
+        said = await self.understand(form)
+        return filling.fill(self.person, form, decided, self.times[form.action], said)
+
+    async def understand(self, form: Form) -> Understood:
+        """What the questions of a survey page say beyond their fields."""
+        place, _slash, code = form.draft.partition("/")
+        if place != "survey":
+            return NOTHING_SAID
+        assert self.participant_id is not None
+        page = await database_sync_to_async(checks.page_asked)(self.participant_id, code)
+        if page is None:
+            raise Stuck(form.action, f"the instrument has no page {code}")
+        return understood(self.person, page.questions, self.language, form.attempts())
 
     def prompt(self, page: Page, turn: Turn) -> str:
         """What they write: about one thing throughout a conversation."""
@@ -220,7 +264,7 @@ class Walk:
             )
         else:
             following = await self.post(form.action, filled, page.url)
-        if following.status == 422:
+        if following.status == 422 and not is_next_attempt(form, following):
             raise Stuck(following.url, f"refused: {'; '.join(following.errors)}")
         self.forms_sent += 1
         self.times[form.action] += 1
@@ -244,7 +288,8 @@ class Walk:
     async def send_too_little(self, page: Page, form: Form, filled: Fields) -> None:
         """Leave an answer out: the page must say so, and take nothing."""
         draw = self.person.draw("left out", self.forms_sent)
-        too_little = filling.leave_one_out(draw, form, filled)
+        optional = (await self.understand(form)).optional
+        too_little = filling.leave_one_out(draw, form, filled, optional)
         if too_little is None:
             return
         refused = await self.post(form.action, too_little, page.url)
@@ -363,6 +408,15 @@ def leading_on(page: Page) -> list[Form]:
     return [form for form in page.forms if form.purpose not in ASIDE]
 
 
+def is_next_attempt(form: Form, following: Page) -> bool:
+    """Whether the same form asks again because a comprehension check was not passed yet."""
+    again = next((one for one in following.forms if one.action == form.action), None)
+    before = form.attempts()
+    return again is not None and any(
+        attempt > before.get(code, attempt) for code, attempt in again.attempts().items()
+    )
+
+
 def turn_of(form: Form) -> Turn | None:
     """Which turn of which conversation a form is about."""
     number = re.search(r"/c/(\d+)/", form.action)
@@ -381,4 +435,5 @@ def given_answers(form: Form, filled: Fields) -> dict[str, str]:
         if name in form.fields
         and form.fields[name].kind in ("radio", "select", "textarea", "text", "range")
         and values[0]
+        and (form.fields[name].kind != "range" or f"{name}_rated" in filled)
     }

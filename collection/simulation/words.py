@@ -149,6 +149,30 @@ WISHED = (
     "I would have preferred its own opinion at the end.",
 )
 
+SENTENCES: dict[str, Sequence[str]] = {
+    "es": (
+        "Ayudaría que nos escucháramos sin interrumpir.",
+        "Hace falta más tiempo y menos prisa.",
+        "La gente tendría que conocerse primero.",
+        "Creo que falta confianza entre unos y otros.",
+        "Una comida en común hace más que diez reuniones.",
+        "Alguien de fuera podría moderar la conversación.",
+        "Nadie quiere ser el primero en ceder.",
+        "Yo empezaría por lo que tenemos en común.",
+    ),
+    "ar": (
+        "من المفيد أن يستمع بعضنا إلى بعض دون مقاطعة.",
+        "نحتاج إلى وقت أطول واستعجال أقل.",
+        "على الناس أن يتعارفوا أولًا.",
+        "أعتقد أن الثقة بين الناس ناقصة.",
+        "وجبة مشتركة تنفع أكثر من عشرة اجتماعات.",
+        "قد يدير الحوار شخص من الخارج.",
+        "لا أحد يريد أن يكون أول من يتنازل.",
+        "أبدأ بما يجمعنا.",
+    ),
+}
+"""What people write in languages other than English."""
+
 TOPICS: dict[str, Sequence[str]] = {
     "unguided": (
         "a vegetable soup for four",

@@ -9,8 +9,8 @@ which the answer is known. It is JSON with these keys:
 - utilities: label of a person -> long_name -> that person's utility, noise apart;
 - participants: per person their label, `user_id` in a release written now (null: not released;
   people who come later get later numbers, so it changes only if somebody withdraws or is
-  rejected), `participant` (the row's id), course, habits, is_recruited, and leniency, which is
-  part of each of their utilities.
+  rejected), `participant` (the row's id), course, habits, is_recruited, language, and leniency,
+  which is part of each of their utilities.
 """
 
 import asyncio
@@ -88,7 +88,8 @@ class Command(BaseCommand):
 
     def summarise(self, results: list[Result], declines: int) -> None:
         endings = Counter(result.ending for result in results)
-        counts = [f"{endings[ending]} {ending}" for ending in (*Ending, FAILED)]
+        usual = [ending for ending in Ending if ending != Ending.SCREENED or endings[ending]]
+        counts = [f"{endings[ending]} {ending}" for ending in (*usual, FAILED)]
         conversations = sum(result.conversations for result in results)
         self.stdout.write(f"{', '.join(counts)}; {conversations} conversations complete.")
         problems = [
@@ -115,7 +116,8 @@ def fit_study(slug: str) -> Study:
         )
     if not study.is_open:
         raise CommandError(f"The study {slug!r} is closed: open it at the desk first.")
-    if not study.endpoints.filter(is_active=True).exists():
+    talks = study.instrument.file.conversation is not None
+    if talks and not study.endpoints.filter(is_active=True).exists():
         raise CommandError(f"The study {slug!r} has no active model endpoint to talk with.")
     return study
 
