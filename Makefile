@@ -13,9 +13,10 @@ MANAGE := $(BIN)/python manage.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # With the tests' settings, so that checking the code touches nobody's data.
 TEST_MANAGE := DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE)
+SCHEMA := static/refract/instrument.schema.json
 
 .NOTPARALLEL:
-.PHONY: help demo test test-all test-fast bench lint format messages lock clean needs
+.PHONY: help demo test test-all test-fast bench lint format messages schema lock clean needs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -53,6 +54,10 @@ format: .venv/.tests ## format the code, mend what ruff can mend
 
 messages: .venv/.tests ## bring the translations up to date with the code, and compile them
 	$(BIN)/python -m tests.messages
+
+schema: .venv/.tests ## write the JSON Schema of instruments anew, after a change of its keys
+	$(TEST_MANAGE) load_instrument --schema > $(SCHEMA).new
+	mv $(SCHEMA).new $(SCHEMA)
 
 # Run it on the oldest Python we support (3.11.2, Debian 12's): a newer one may pick releases
 # that the oldest can't install.

@@ -62,11 +62,13 @@ from surveys.admin import (
 )
 from surveys.draws import new_seed
 from surveys.forms import StudyForm, obstacles
-from surveys.instruments.languages import languages_of
+from surveys.instruments.languages import in_language, languages_of
+from surveys.instruments.load import FOLDER, read_consent
 from surveys.instruments.released import conditional, keys_of
 from surveys.languages import Language
 from surveys.models import Decline, Instrument, Participant, Study
 from surveys.preview import Preview
+from surveys.protocol import PRESETS
 from surveys.workshop import checked
 
 Outcome = ModelCall.Outcome
@@ -127,6 +129,19 @@ class StudyAdmin(DeskAdmin):
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         return {} if obj else self.prepopulated_fields
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """With ?instrument=…, what a study of that instrument begins with."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        key = str(initial.get("instrument", ""))
+        row = Instrument.objects.filter(pk=key).first() if key.isdecimal() else None
+        if row is None:
+            return initial
+        initial |= {"title": row.title, "slug": row.slug}
+        if row.file.conversation is None:
+            initial["protocol_json"] = PRESETS["survey"].model_dump(mode="json")
+            initial["consent_document"] = consent_to_begin_with(row)
+        return initial
 
     def page_context(self, row: Study) -> dict[str, Any]:
         return {
@@ -193,6 +208,16 @@ class StudyAdmin(DeskAdmin):
     @display(description=gettext_lazy("active models"), ordering="active_models")
     def active_models(self, row: Any) -> int:
         return int(row.active_models)
+
+
+def consent_to_begin_with(instrument: Instrument) -> dict[str, Any]:
+    """Of a survey alone, in more than English only where its questions are."""
+    document = read_consent(FOLDER / "values-consent.yaml")
+    if len(instrument.file.spoken) > 1:
+        return document
+    own: dict[str, Any] = in_language(document, "en")
+    del own["languages"]
+    return own | {"title": instrument.title}
 
 
 def how_many(rows: QuerySet[Any]) -> Coalesce:

@@ -62,8 +62,8 @@ def in_words(participant: Any) -> str:
 
 
 def survey_page(participant: Participant) -> tuple[int, int]:
-    """(number of the page to be answered next, number of pages), from prefetched rows."""
+    """(number of the page to be answered next, number of pages), as the person sees them."""
     state = standing(participant)
-    pages, sent = state.sheet.pages, state.sent
+    pages, sent = state.sheet.expected(), state.sent
     done = next((i for i, page in enumerate(pages) if page.code not in sent), len(pages))
     return done + 1, len(pages)

@@ -99,6 +99,7 @@ class InstrumentAdmin(Workshop, ReadOnlyAdmin):
     """Versions can be added; none is ever changed. `collection.admin` says what is released."""
 
     list_display = ["title", "slug", "version", "studies", "created"]
+    ordering = ["slug", "-created_at"]
     search_fields = ["title", "slug", "sha256"]
     created = when("created_at", _("loaded"))
 

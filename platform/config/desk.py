@@ -58,7 +58,7 @@ UNFOLD = {
                 (_("Replies"), "chat_bubble", "collection_utterance"),
                 (_("Open feedback"), "rate_review", "collection_feedback"),
                 (_("Model calls"), "call_made", "collection_modelcall"),
-                (_("Questionnaires"), "assignment", "surveys_instrument"),
+                (_("Instruments"), "assignment", "surveys_instrument"),
                 (_("Consent texts"), "verified_user", "surveys_consenttext"),
             ),
             group(_("Desk"), (_("Accounts"), "manage_accounts", "auth_user")),
