@@ -125,9 +125,7 @@ def make_person(
         if isinstance(question, Multiple | Sliders) and question.randomise:
             codes = [item.code for item in question.items if item is not question.other]
             drawn = shuffled(codes, person.seed, "order", question.code)
-            Order.objects.create(
-                participant=person, scope=question.code, codes=[*drawn, "other"]
-            )
+            Order.objects.create(participant=person, scope=question.code, codes=[*drawn, "other"])
     return person
 
 

@@ -1,5 +1,6 @@
 """Instruments at the desk: bringing one in, comparing two, vouching for a translation."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from django.test import Client
 from django.urls import reverse
 
 from surveys.instruments.load import FOLDER, LENGTH_LIMIT, keep, store
-from surveys.models import Instrument, TranslationReview
+from surveys.models import Instrument, Study, TranslationReview
+from surveys.protocol import PRESETS
 from tests.drafts import page, parsed, single, text
+from tests.walk import Person
 
 pytestmark = pytest.mark.django_db
 
@@ -188,3 +191,49 @@ def test_only_those_who_may_review_do(client: Client, spanish: Instrument) -> No
     TranslationReview.objects.create(instrument=spanish, language="es", reviewer="Ada")
     assert client.post(address, {"language": "es", "withdraw": "on"}).status_code == 403
     assert TranslationReview.objects.count() == 1
+
+
+SETTINGS = {
+    "is_open": "on",
+    "locale": "us",
+    "contact_name": "Ada",
+    "contact_email": "ada@example.org",
+    "ethics_reference": "REC-1",
+    "ethics_contact": "rec@example.org",
+}
+
+
+def begun(client: Client, row: Instrument) -> dict[str, Any]:
+    """What the form of a new study holds that the instrument's page leads to."""
+    link = f"{reverse('admin:surveys_study_add')}?instrument={row.pk}"
+    assert link in words(client.get(change_url(row)))
+    form = client.get(link).context["adminform"].form
+    return {field.name: field.value() for field in form if field.value() is not None}
+
+
+def test_a_survey_becomes_a_study(admin_client: Client) -> None:
+    row = keep(parsed(page("one", JOB), title="My work"))
+    fields = begun(admin_client, row) | SETTINGS
+    assert fields["title"] == "My work"
+    consent = json.loads(fields["consent_document"])
+    assert consent["title"] == "My work"
+    assert "languages" not in consent  # the questions have one
+    saved = admin_client.post(reverse("admin:surveys_study_add"), fields)
+    assert saved.status_code == 302, saved.context["errors"]
+    study = Study.objects.get()
+    assert study.protocol == PRESETS["survey"]
+    somebody = Person(study)
+    somebody.survey()
+    assert somebody.row.completed_at
+
+
+def test_an_instrument_with_conversations_begins_as_prism_does(admin_client: Client) -> None:
+    fields = begun(admin_client, store(FOLDER / "prism.yaml"))
+    assert json.loads(fields["protocol_json"])["name"] == "prism"
+    assert "six conversations" in fields["consent_document"]
+
+
+@pytest.mark.parametrize("key", ["", "x", "0", "99999", "²"])
+def test_a_study_of_no_known_instrument_begins_as_any(admin_client: Client, key: str) -> None:
+    response = admin_client.get(f"{reverse('admin:surveys_study_add')}?instrument={key}")
+    assert response.status_code == 200
