@@ -212,7 +212,7 @@ class StudyAdmin(DeskAdmin):
 
 def consent_to_begin_with(instrument: Instrument) -> dict[str, Any]:
     """Of a survey alone, in more than English only where its questions are."""
-    document = read_consent(FOLDER / "values-consent.yaml")
+    document = read_consent(FOLDER / "survey-consent.yaml")
     if len(instrument.file.spoken) > 1:
         return document
     own: dict[str, Any] = in_language(document, "en")
