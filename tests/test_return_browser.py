@@ -208,9 +208,8 @@ def test_a_minute_offline(page: Page, refract: Refract) -> None:
     expect(trouble).to_contain_text("You are offline, so this page can’t be sent yet.")
     expect(page.locator("[name=words]")).to_have_value("I was about to say")
     here = seen(page)
-    page.context.set_offline(False)
     with page.expect_response("**/draft/"):
-        pass
+        page.context.set_offline(False)
     expect(trouble).to_be_empty()
     page.reload()
     assert seen(page) == here

@@ -326,8 +326,10 @@ def _identity(question: Single, lacks: bool) -> Column:
         label_of(question),
         keys=(
             replace(text("self_described", "Participant self-description"), nullable=lacks),
-            coded("categorised", f"Granular categories of {name}", [*categories]),
-            coded("simplified", f"Simplified categories of {name}", [*categories.values()]),
+            coded("categorised", f"Granular categories of {name}", sorted(categories)),
+            coded(
+                "simplified", f"Simplified categories of {name}", sorted(set(categories.values()))
+            ),
         ),
     )
 

@@ -25,7 +25,11 @@ Words = Annotated[str, WithJsonSchema(IN_LANGUAGES)]
 
 class Part(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=False
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        populate_by_name=False,
+        defer_build=True,
     )
 
 
