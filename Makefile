@@ -1,6 +1,7 @@
 # Every chore of the project; `make` alone lists them.
 
 PORT ?= 8000
+PROCESSES ?= 2
 REFRACT_DATA ?= var
 export REFRACT_DATA
 
@@ -16,7 +17,7 @@ TEST_MANAGE := DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE)
 SCHEMA := static/refract/instrument.schema.json
 
 .NOTPARALLEL:
-.PHONY: help demo test test-all test-fast bench lint format messages schema lock clean needs
+.PHONY: help demo stack test test-all test-fast bench lint format messages schema lock clean needs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -25,8 +26,10 @@ demo: .venv/.runs ## start a study with demo models on 127.0.0.1:PORT, data in R
 	@$(MANAGE) migrate --verbosity 0
 	@$(MANAGE) collectstatic --noinput --verbosity 0
 	@$(MANAGE) demo --base-url http://127.0.0.1:$(PORT)
-	@exec $(BIN)/python -m uvicorn --app-dir platform --host 127.0.0.1 --port $(PORT) \
-		--lifespan on --ws websockets-sansio --log-level warning config.asgi:application
+	@PYTHONPATH=platform exec $(BIN)/python -m config.web --port $(PORT)
+
+stack: .venv/.runs ## run it all here: Postgres, Redis, PROCESSES web servers on PORT, worker, beat
+	@PYTHONPATH=platform exec $(BIN)/python -m config.stack --port $(PORT) --processes $(PROCESSES)
 
 test: needs lint ## lint, type-check and run every test, embedded and on the full stack
 	$(BIN)/python -m pytest

@@ -6,25 +6,18 @@ finishes. Of those who just stay away it goes `Study.withdrawal_days` after it w
 the consent text says.
 """
 
-import asyncio
-import logging
 from datetime import datetime, timedelta
 
-from channels.db import database_sync_to_async
 from django.db import transaction
 from django.http import QueryDict
-from django.utils import timezone
 
 from surveys.enrolment import storable
 from surveys.models import Draft, Participant, Study
 from surveys.paradata import FIELD as PARADATA
 
-log = logging.getLogger("refract.drafts")
-
 FIELD_LIMIT = 1000  # a long set of lines sends three fields for each
 LENGTH_LIMIT = 20_000
 SKIPPED = ("csrfmiddlewaretoken", "page", PARADATA)
-EXPIRE_EVERY_S = 3600.0
 BATCH = 1000
 """Drafts deleted in one go: SQLite writes one thing at a time, and people are answering."""
 
@@ -79,14 +72,3 @@ def expire(now: datetime) -> int:
             if not gone:
                 break
     return deleted
-
-
-async def expire_for_ever() -> None:
-    """About once an hour until cancelled, and first of all now."""
-    while True:
-        try:
-            if deleted := await database_sync_to_async(expire)(timezone.now()):
-                log.info("deleted %s drafts that nobody came back for", deleted)
-        except Exception:
-            log.exception("old drafts could not be deleted; trying again in an hour")
-        await asyncio.sleep(EXPIRE_EVERY_S)

@@ -9,28 +9,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
+
+from config.programs import postgres_bin, redis_server
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-POSTGRES_HOMES = Path("/usr/lib/postgresql")  # Debian keeps initdb off the PATH
 
 
 def chromium() -> str | None:
     """The browser that the browser tests drive."""
     return next((found for name in BROWSERS if (found := shutil.which(name))), None)
-
-
-def postgres_bin() -> Path | None:
-    """The folder of initdb and postgres, of the newest version there is."""
-    homes = sorted(POSTGRES_HOMES.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
-    if homes:
-        return homes[-1].parent
-    initdb = shutil.which("initdb")
-    return Path(initdb).resolve().parent if initdb else None
-
-
-def redis_server() -> str | None:
-    return shutil.which("redis-server")
 
 
 def ensurepip() -> bool:

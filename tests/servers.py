@@ -7,7 +7,6 @@ the test settings start Postgres and Redis before Django reads them.
 import atexit
 import itertools
 import os
-import pwd
 import re
 import resource
 import shutil
@@ -24,17 +23,15 @@ from pathlib import Path
 
 import psycopg
 
-from tests import needs
+from config.programs import SERVE as SERVE
+from config.programs import as_user, postgres_bin, redis_server, unprivileged_user
+from config.programs import free_port as free_port
 
 ROOT = Path(__file__).parents[1]
 READY_WITHIN_S = 60.0
 """Much more than a start takes: it is reached only when something is wrong."""
-STOPS_WITHIN_S = 10.0
-SERVE = [
-    *[sys.executable, "-m", "uvicorn", "--app-dir", "platform", "config.asgi:application"],
-    *["--lifespan", "on", "--ws", "websockets-sansio", "--log-level", "warning"],
-]
-"""As in the Makefile's `demo`."""
+STOPS_WITHIN_S = 30.0
+"""A server lets turns under way finish, within 25 s or so."""
 
 
 def is_setting(name: str) -> bool:
@@ -42,12 +39,6 @@ def is_setting(name: str) -> bool:
     return name.removesuffix("_FILE") in {"DATABASE_URL", "REDIS_URL"} or (
         name.startswith("REFRACT_") and not name.startswith("REFRACT_TEST_")
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def accepts(port: int) -> bool:
@@ -106,6 +97,10 @@ class Process:
         atexit.register(self.kill9)
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
@@ -133,27 +128,13 @@ class Process:
         self._process.wait()
 
 
-def as_user(user: str, ends_on: signal.Signals | None = None) -> list[str]:
-    """A prefix that runs a command as another user, ended by the kernel if its parent dies."""
-    setpriv = shutil.which("setpriv")  # util-linux; elsewhere atexit alone ends the servers
-    if not setpriv:
-        return []
-    prefix = [setpriv]
-    if user:
-        group = pwd.getpwnam(user).pw_gid
-        prefix += [f"--reuid={user}", f"--regid={group}", "--init-groups"]
-    if ends_on:
-        prefix += [f"--pdeathsig={ends_on.name.removeprefix('SIG')}"]
-    return prefix if len(prefix) > 1 else []
-
-
 class Postgres:
     """A Postgres cluster of its own, without durability."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="refract-postgres-")
         folder = Path(self._folder.name)
-        binaries = needs.postgres_bin()
+        binaries = postgres_bin()
         if binaries is None:
             raise RuntimeError("initdb not found: run python -m tests.needs")
         user = unprivileged_user()
@@ -213,20 +194,12 @@ class Postgres:
         return True
 
 
-def unprivileged_user() -> str:
-    """Whom Postgres runs as: it refuses root. Empty for who we are."""
-    if os.geteuid() != 0:
-        return ""
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in known else "nobody"
-
-
 class Redis:
     """A Redis of its own that keeps nothing."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="refract-redis-")
-        binary = needs.redis_server()
+        binary = redis_server()
         if binary is None:
             raise RuntimeError("redis-server not found: run python -m tests.needs")
         self.port = free_port()
@@ -294,6 +267,11 @@ class Refract:
         return self.urls[0]
 
     @property
+    def pids(self) -> list[int]:
+        """Of the server processes."""
+        return [process.pid for process in self._processes]
+
+    @property
     def log(self) -> str:
         """What the server processes have written so far."""
         return "\n".join(process.log for process in self._processes)
@@ -310,6 +288,12 @@ class Refract:
         if done.returncode:
             raise RuntimeError(f"manage.py {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
         return done.stdout
+
+    def beside(self, name: str, argv: list[str]) -> Process:
+        """Another process on this data, such as a Celery worker; whoever starts it stops it."""
+        source_roots = os.pathsep.join([str(ROOT), str(ROOT / "platform")])
+        env = {**self._env, "PYTHONPATH": source_roots}
+        return Process(argv, self.data / f"{name}.log", env=env)
 
     def start(self) -> None:
         self._processes = [

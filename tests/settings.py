@@ -26,6 +26,7 @@ if EMBEDDED:
     # A file: threads share it as they do in a server. One per process, so that runs don't meet.
     DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / f"test-{os.getpid()}.sqlite3"}
 
+PRIVATE_ADDRESSES = True  # the models of most tests are on this machine
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 

@@ -12,9 +12,11 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from collection.export.write import write_release
+from config.programs import BEAT, WORK
 from surveys import drafts, enrolment
 from surveys.models import Draft, Study
 from tests.conftest import Run
+from tests.servers import Refract
 from tests.test_answers import page_fields, reach
 from tests.walk import Person
 
@@ -161,14 +163,26 @@ for days in (1, 100):
 LEFT = "from surveys.models import Draft; print(*Draft.objects.values_list('page', flat=True))"
 
 
-@pytest.mark.servers
-@pytest.mark.parametrize("way", ["run_embedded", "run_full_stack"])
-def test_a_running_server_deletes_them(way: str, request: pytest.FixtureRequest) -> None:
-    run: Run = request.getfixturevalue(way)
-    refract = run(processes=1 if way == "run_embedded" else 2)
+def test_a_running_server_deletes_them(run_embedded: Run) -> None:
+    refract = run_embedded()
     refract.manage("shell", "--verbosity", "0", "--command", OLD_DRAFT)
     refract.restart()
+    wait_until_only_new_ones_are_left(refract)
+    assert "the chore drafts had 1 to do" in refract.log
+
+
+def test_in_the_full_stack_a_worker_deletes_them(run_full_stack: Run) -> None:
+    refract = run_full_stack()
+    refract.manage("shell", "--verbosity", "0", "--command", OLD_DRAFT)
+    chores = [refract.beside("worker", WORK), refract.beside("beat", BEAT)]
+    try:
+        wait_until_only_new_ones_are_left(refract)
+    finally:
+        for process in chores:
+            process.stop()
+
+
+def wait_until_only_new_ones_are_left(refract: Refract) -> None:
     give_up = time.monotonic() + GONE_WITHIN_S
     while (left := refract.manage("shell", "-v0", "-c", LEFT).split()) != ["days1"]:
         assert time.monotonic() < give_up, left
-    assert "deleted 1 draft" in refract.log

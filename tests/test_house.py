@@ -96,6 +96,8 @@ def test_settings_alone_read_the_environment() -> None:
     assert readers == {
         "platform/config/settings.py",
         "platform/config/asgi.py",
+        "platform/config/celery.py",
+        "platform/config/stack.py",
         "collection/simulation/server.py",
     }
 

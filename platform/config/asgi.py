@@ -16,25 +16,36 @@ django.setup(set_prefix=False)  # before anything that imports models
 
 from collection import generation, llm  # noqa: E402
 from collection.routing import websocket_urlpatterns  # noqa: E402
-from config.serving import FewThreads, PageHandler  # noqa: E402
-from surveys import drafts  # noqa: E402
+from config import chores  # noqa: E402
+from config.health import Operated  # noqa: E402
+from config.serving import PageHandler, Sockets  # noqa: E402
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 WARM_AFTER_S = 2.0
 """Importing litellm takes seconds; the first page goes first."""
+DRAIN_S = 20.0
+"""With the seconds that uvicorn waits for requests, less than the 30 that most orchestrators give.
+Turns that take longer are left to another process, which calls only what has no outcome."""
 
 
 async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Name the serving loop, take over what a dead process left, delete what nobody came back
-    for, and import litellm early."""
+    """Name the serving loop, take over what a dead process left, do the chores where no worker
+    does, and import litellm early. At the end let turns finish.
+
+    By then the server takes no more requests and has closed its sockets; pages have gone to
+    another process, or poll until there is one.
+    """
     await receive()
     generation.serve_on(asyncio.get_running_loop())
-    work = (generation.sweep_for_ever(), drafts.expire_for_ever(), warm())
+    work = [generation.work_for_ever(), warm()]
+    if not settings.FULL_STACK:
+        work.append(chores.do_for_ever())
     tasks = [asyncio.create_task(task) for task in work]
     await send({"type": "lifespan.startup.complete"})
     await receive()
+    await generation.drain(DRAIN_S)
     generation.serve_on(None)
     for task in tasks:
         task.cancel()
@@ -49,9 +60,9 @@ async def warm() -> None:
 
 application = ProtocolTypeRouter(
     {
-        "http": FewThreads(PageHandler(), settings.REQUEST_THREADS),
-        "websocket": AllowedHostsOriginValidator(
-            CookieMiddleware(URLRouter(websocket_urlpatterns))
+        "http": Operated(PageHandler(settings.REQUEST_THREADS)),
+        "websocket": Sockets(
+            AllowedHostsOriginValidator(CookieMiddleware(URLRouter(websocket_urlpatterns)))
         ),
         "lifespan": lifespan,
     }

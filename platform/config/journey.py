@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
@@ -62,11 +63,11 @@ class Progress:
 
 
 def progress(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: `progress` on every page of a known participant."""
+    """Context processor: `progress` on every page of a known participant, if it shows it."""
     participant = getattr(request, "participant", None)
     if participant is None or participant.pk is None:
         return {}
-    return {"progress": progress_of(participant)}
+    return {"progress": SimpleLazyObject(lambda: progress_of(participant))}
 
 
 def progress_of(participant: Participant) -> Progress:

@@ -1,36 +1,98 @@
 """How pages are served: each request in one of a few threads that stay, from end to end.
 
 Django's own handler gives every request a new thread, and with it a new database connection, and
-goes back and forth between thread and event loop around each middleware that is not asynchronous.
-Together that was a fifth to a third of the cost of a survey page.
+goes back and forth between thread and event loop: around each middleware that is not asynchronous,
+for signals, and to close the response. Together that was a third of the cost of a survey page.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import IO, Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.conf import settings
-from django.core.handlers.asgi import ASGIHandler
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.signals import request_started
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponseBase, HttpResponseNotFound
+from django.urls import set_script_prefix
 from servestatic.middleware import ServeStaticMiddleware
 
-App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+log = logging.getLogger("refract.sockets")
+
+GOING_AWAY = 1012
+"""The server restarts, says the code: pages open another socket."""
+
+Scope = dict[str, Any]
+App = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
 class PageHandler(ASGIHandler):
-    """All middleware and views in one thread; static files without any."""
+    """All middleware and the view in one thread, which is lent for just that long: whoever sends
+    or reads slowly keeps none from others. Static files need none at all."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self._threads = FewThreads(threads)
+        self._static = ServeStaticMiddleware(not_found)
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
-        self.static = ServeStaticMiddleware(not_found)
 
-    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info.startswith(f"/{settings.STATIC_URL.strip('/')}/"):
-            found: HttpResponseBase = await self.static(request)
-            found.headers["X-Content-Type-Options"] = "nosniff"
-            return found
-        return await sync_to_async(self.get_response, thread_sensitive=True)(request)
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        with body:
+            if scope["path"].startswith(f"/{settings.STATIC_URL.strip('/')}/"):
+                response = await self.static_file(scope, body)
+            else:
+                async with self._threads.one():
+                    answer = sync_to_async(self.answer, thread_sensitive=True)
+                    response = await answer(scope, body)
+            if response.streaming:
+                await self.stream(response, receive, send)
+            else:
+                await self.send_response(response, send)
+
+    async def static_file(self, scope: Scope, body: IO[bytes]) -> HttpResponseBase:
+        request, refusal = self.create_request(scope, body)
+        if request is None:
+            return refusal
+        found: HttpResponseBase = await self._static(request)
+        found.headers["X-Content-Type-Options"] = "nosniff"
+        return found
+
+    def answer(self, scope: Scope, body: IO[bytes]) -> HttpResponseBase:
+        """The response, with nothing left to do but to send it. To be called in a thread."""
+        set_script_prefix(get_script_prefix(scope))
+        request_started.send(sender=self.__class__, scope=scope)
+        request, refusal = self.create_request(scope, body)
+        response: HttpResponseBase = refusal if request is None else self.get_response(request)
+        response._handler_class = self.__class__
+        if response.streaming:
+            close_old_connections()
+        else:
+            response.close()  # the database connection goes back too
+        return response
+
+    async def stream(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
+        """Send piece by piece, until nobody reads any more."""
+        sending = asyncio.create_task(self.send_response(response, send))
+        gone = asyncio.create_task(receive())
+        try:
+            await asyncio.wait([sending, gone], return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
+        finally:
+            gone.cancel()
+            response.close()
 
 
 async def not_found(_request: HttpRequest) -> HttpResponseBase:
@@ -38,25 +100,25 @@ async def not_found(_request: HttpRequest) -> HttpResponseBase:
 
 
 class FewThreads:
-    """Lends each request a thread for as long as it lasts; further ones wait in line.
+    """Lends threads; who finds none free waits in line.
 
     A thread keeps its database connection. More threads than a few gain nothing, since Python
     runs one at a time, and on SQLite they would only wait for each other's writes.
     """
 
-    def __init__(self, app: App, threads: int) -> None:
-        self._app = app
+    def __init__(self, threads: int) -> None:
         self._threads = threads
         self._free: asyncio.LifoQueue[ThreadSensitiveContext] | None = None
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """What is called thread-sensitively in this context has a thread for itself."""
         free = self._lent_from()
         thread = await free.get()
-        # Django enters a context of its own unless there is one. asgiref keeps one thread for
-        # each, until it is left; these never are.
+        # asgiref keeps one thread for each of its contexts, until it is left; these never are.
         token = SyncToAsync.thread_sensitive_context.set(thread)
         try:
-            await self._app(scope, receive, send)
+            yield
         finally:
             SyncToAsync.thread_sensitive_context.reset(token)
             free.put_nowait(thread)
@@ -68,3 +130,41 @@ class FewThreads:
             for _thread in range(self._threads):
                 self._free.put_nowait(ThreadSensitiveContext())
         return self._free
+
+
+class Sockets:
+    """Lets a consumer end in order, however its socket does.
+
+    Once it is closed, what the consumer still sends is dropped: uvicorn would log an error. The
+    consumer learns of the end as always, by receiving "websocket.disconnect".
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        is_open = True
+
+        async def send_while_open(message: dict[str, Any]) -> None:
+            nonlocal is_open
+            if not is_open:
+                return
+            is_open = message["type"] != "websocket.close"
+            try:
+                await send(message)
+            except OSError:  # it has gone, says the ASGI specification
+                is_open = False
+
+        async def hear() -> dict[str, Any]:
+            nonlocal is_open
+            message: dict[str, Any] = await receive()
+            if message["type"] == "websocket.disconnect":
+                is_open = False
+            return message
+
+        try:
+            await self._app(scope, hear, send_while_open)
+        except Exception:
+            # Redis is away, for instance. The page polls until it gets another socket.
+            log.warning("a socket is closed after an error", exc_info=True)
+            await send_while_open({"type": "websocket.close", "code": GOING_AWAY})

@@ -47,6 +47,8 @@ DATABASE_URL = env("DATABASE_URL")
 REDIS_URL = env("REDIS_URL")
 EMBEDDED = not DATABASE_URL
 """One process on SQLite: whatever was running when it stopped is nobody else's."""
+FULL_STACK = bool(DATABASE_URL and REDIS_URL)
+"""Any number of processes; chores are a Celery worker's, who is told by beat."""
 
 DEBUG = env("REFRACT_DEBUG") == "1"
 SECRET_KEY = env("REFRACT_SECRET_KEY") or kept_secret_key()
@@ -61,6 +63,9 @@ MODEL_KEYS = {
 }
 """API keys by name. An endpoint stores the name; the key is never in the database."""
 
+PRIVATE_ADDRESSES = env("REFRACT_PRIVATE_ADDRESSES", "1" if EMBEDDED else "") == "1"
+"""Whether endpoints may be servers of this machine or its network."""
+
 DEMO_LATENCY_SCALE = float(env("REFRACT_DEMO_LATENCY", "1"))
 """How long the demo models take, as a share of their own pace; 0 answers at once."""
 
@@ -68,6 +73,14 @@ DEMO_LATENCY_SCALE = float(env("REFRACT_DEMO_LATENCY", "1"))
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 # … and outside production it reads a .env, whose OPENAI_BASE_URL would redirect endpoints.
 os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+
+METRICS_TOKEN = env("REFRACT_METRICS_TOKEN")
+"""Whoever sends it as a bearer token may read /metrics; without it signed-in staff alone may."""
+METRICS_DIR = DATA_DIR / "metrics"
+if FULL_STACK:
+    # prometheus_client reads this while it is imported: the processes of a machine share files.
+    METRICS_DIR.mkdir(exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_DIR)
 
 INSTALLED_APPS = [
     "unfold",
@@ -86,6 +99,7 @@ INSTALLED_APPS = [
 
 # Static files never come this far: see config.serving.
 MIDDLEWARE = [
+    "config.requests.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -154,11 +168,30 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        # redis-py's own 5 s socket timeout equals the layer's blocking read: idle sockets drop.
-        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}]},
+        "CONFIG": {
+            # redis-py's own 5 s socket timeout equals the layer's blocking read: idle sockets drop.
+            "hosts": [{"address": REDIS_URL, "socket_timeout": None}],
+            # All sockets of a process share one queue; beyond this many (100 if left out), what
+            # settles is dropped without a word, and its page has to poll.
+            "capacity": 10_000,
+            # A socket that has been open for longer hears nothing any more.
+            "group_expiry": 24 * 3600,
+        },
     }
     if REDIS_URL
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
+# Never cache.clear() on Redis: it empties the database, with the sockets' groups and the chores.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "refract",
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    }
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 }
 
 STATIC_URL = "static/"
@@ -200,11 +233,19 @@ CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
 # A prompt may have 4,000 characters and a survey page a few long texts; nothing is uploaded.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 
+LOG_JSON = env("REFRACT_LOG", "json" if FULL_STACK else "lines") == "json"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {"line": {"()": "config.logs.Json" if LOG_JSON else "config.logs.Readable"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"refract": {"level": "INFO"}},
+    "loggers": {
+        "refract": {"level": "INFO"},
+        # A line for each request, call and turn: for machines.
+        "refract.figures": {"level": "INFO" if LOG_JSON else "WARNING"},
+        # The server's own handlers would write as they like; its access log has people's addresses.
+        "uvicorn": {"handlers": [], "level": "WARNING", "propagate": True},
+        "uvicorn.access": {"handlers": [], "propagate": False},
+    },
 }

@@ -3,13 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from config import journey
+from config import journey, scrape
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("surveys.urls")),
     path("s/<slug:slug>/next/", journey.next_page, name="next"),
     path("", include("collection.urls")),
+    path("metrics", scrape.page, name="metrics"),
 ]
 
 handler400 = "config.errors.bad_request"

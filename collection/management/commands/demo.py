@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from collection import demo
+from surveys.models import Study
 
 PARTICIPANT = "PROLIFIC_PID=demo-person-1&STUDY_ID=demo-study&SESSION_ID=demo-session-1"
 
@@ -14,8 +15,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--base-url", default="http://127.0.0.1:8000")
+        parser.add_argument(
+            "--if-empty", action="store_true", help="Do nothing where there is a study already."
+        )
 
-    def handle(self, *args: Any, base_url: str, **options: Any) -> None:
+    def handle(self, *args: Any, base_url: str, if_empty: bool, **options: Any) -> None:
+        if if_empty and Study.objects.exists():
+            return
         study = demo.load_demo_study()
         values = demo.load_values_study()
         password = demo.make_researcher()
