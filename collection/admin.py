@@ -3,6 +3,7 @@
 The pages of a study and of a participant show both apps, so they are registered here.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,7 @@ from django.template.defaultfilters import truncatechars
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -36,7 +38,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from collection import llm, standing, transcript
+from collection import budget, endpoints, llm, standing, transcript
 from collection.export.cells import Said, cells
 from collection.export.write import files_of
 from collection.forms import EndpointForm
@@ -47,6 +49,7 @@ from collection.models import (
     Interaction,
     ModelCall,
     ModelEndpoint,
+    ProviderLimit,
     ReplyReport,
     Utterance,
 )
@@ -89,7 +92,7 @@ class StudyAdmin(DeskAdmin):
     readonly_fields = ["participant_link", "prolific_link", "is_demo"]
     prepopulated_fields = {"slug": ["title"]}
     fieldsets = [
-        (None, {"fields": ["title", "slug", "is_open", "is_demo", "locale"]}),
+        (None, {"fields": ["title", "slug", "is_open", "is_demo", "locale", "budget_usd"]}),
         (
             gettext_lazy("Recruitment"),
             {
@@ -151,6 +154,8 @@ class StudyAdmin(DeskAdmin):
             ],
             "review": checked(row.instrument),
             "talks": row.instrument.file.conversation is not None,
+            "money": budget.standing(row),
+            "resting": resting(row.endpoints.filter(is_active=True)),
             "obstacles": obstacles(row.languages, row.instrument, row.consent_document),
         }
 
@@ -482,8 +487,8 @@ class ModelEndpointAdmin(DeskAdmin):
     """Models: added, switched off, and tried with one click."""
 
     form = EndpointForm
-    list_display = ["long_name", "demo", "is_active", "key", "used_in", "drawn", "outcomes"]
-    list_display += ["try_button"]
+    list_display = ["long_name", "demo", "is_active", "state", "key", "used_in", "drawn"]
+    list_display += ["outcomes", "try_button"]
     list_editable = ["is_active"]
     list_filter = ["is_active", "is_demo", "studies", "model_family"]
     list_after_template = "admin/collection/modelendpoint/try_form.html"
@@ -497,7 +502,11 @@ class ModelEndpointAdmin(DeskAdmin):
         (None, {"fields": ["long_name", "short_name", "is_active", "is_demo", "studies"]}),
         (
             gettext_lazy("How it is called"),
-            {"fields": ["litellm_model", "api_base", "key_name", "parameters", "header"]},
+            {"fields": ["litellm_model", "api_base", "key_name", "parameters", "header", "weight"]},
+        ),
+        (
+            gettext_lazy("What it costs"),
+            {"fields": ["input_price", "output_price", "budget_usd"]},
         ),
         (
             gettext_lazy("As released"),
@@ -546,11 +555,21 @@ class ModelEndpointAdmin(DeskAdmin):
             messages.warning(request, _("The key %s is not set on this server.") % obj.key_name)
 
     def page_context(self, row: ModelEndpoint) -> dict[str, Any]:
-        return {"drawn": self.drawn(row), "outcomes": endings(row)}
+        return {
+            "drawn": self.drawn(row),
+            "outcomes": endings(row),
+            "spent": endpoints.spent(row),
+            "rest": rest_of(row),
+        }
 
     @display(description=gettext_lazy("mark"), ordering="is_demo")
     def demo(self, row: ModelEndpoint) -> SafeString | None:
         return tag(_("Demo")) if row.is_demo else None
+
+    @display(description=gettext_lazy("state"), ordering="resting_until")
+    def state(self, row: ModelEndpoint) -> SafeString | None:
+        rest = rest_of(row)
+        return tag(rest, "bad") if rest else None
 
     @display(description=gettext_lazy("key"), ordering="key_name")
     def key(self, row: ModelEndpoint) -> str | None:
@@ -583,18 +602,12 @@ class ModelEndpointAdmin(DeskAdmin):
         endpoint = get_object_or_404(ModelEndpoint, pk=pk)
         if not self.has_change_permission(request, endpoint):
             raise PermissionDenied
-        spec = llm.ModelSpec(
-            litellm_model=endpoint.litellm_model,
-            api_base=endpoint.api_base,
-            key_name=endpoint.key_name,
-            parameters=endpoint.parameters,
-        )
         sent = [
             {"role": "system", "content": endpoint.header},
             {"role": "user", "content": TRY_PROMPT},
         ]
         reply = async_to_sync(llm.complete)(
-            spec, sent, limit_s=TRY_LIMIT_S, seed=new_seed() % 2**31
+            endpoint.spec, sent, limit_s=TRY_LIMIT_S, seed=new_seed() % 2**31
         )
         self.log_change(request, endpoint, f"Tried: {reply.outcome}")
         context = self.admin_site.each_context(request) | {
@@ -617,3 +630,24 @@ def endings(row: Any) -> list[tuple[str, int]]:
     """(label, number) of every outcome that calls of this endpoint had."""
     counted = [(outcome.label, getattr(row, f"ended_{outcome}")) for outcome in Outcome]
     return [(str(label), number) for label, number in counted if number]
+
+
+def rest_of(row: ModelEndpoint) -> str:
+    """Why an endpoint is not drawn at the moment, and until when; empty if it is."""
+    if not row.is_resting(timezone.now()) or row.resting_until is None:
+        return ""
+    return _("Rests until %(time)s UTC: %(reason)s") % {
+        "time": f"{row.resting_until:%H:%M:%S}",
+        "reason": row.rest_reason,
+    }
+
+
+def resting(rows: Iterable[ModelEndpoint]) -> list[str]:
+    return [f"{row}: {rest}" for row in rows if (rest := rest_of(row))]
+
+
+@admin.register(ProviderLimit)
+class ProviderLimitAdmin(DeskAdmin):
+    """How many calls a provider may have at once."""
+
+    list_display = ["provider_code", "max_concurrent"]

@@ -3,3 +3,10 @@ from django.apps import AppConfig
 
 class CollectionConfig(AppConfig):
     name = "collection"
+
+    def ready(self) -> None:
+        from collection import budget
+        from surveys import enrolment
+
+        enrolment.arriving.connect(budget.check_room, dispatch_uid="budget")
+        enrolment.consenting.connect(budget.reserve, dispatch_uid="budget")

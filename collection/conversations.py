@@ -1,29 +1,38 @@
 """A conversation's life: start, prompts, and finish. Every verb may be repeated without harm."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from collection import assignment
-from collection.models import (
-    Attempt,
-    Conversation,
-    Interaction,
-    ModelCall,
-    ModelEndpoint,
-)
+from collection import assignment, candidates
+from collection.candidates import Asked
+from collection.models import Attempt, Conversation, Interaction, ModelCall, Utterance
+from surveys import tracing
+from surveys.draws import rng
 from surveys.errors import DomainError
 from surveys.instruments.schema import ConversationType
 from surveys.models import Participant
+from surveys.protocol import Anchor
 from surveys.texts import clean_text
 
 State = Interaction.State
 Message = dict[str, str]
+
+LEASE = timedelta(seconds=20)
+"""How long the process that calls the models may be silent before another takes over."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """An attempt whose models are to be asked now, and the calls, all pending."""
+
+    attempt: Attempt
+    calls: list[ModelCall]
 
 
 @dataclass(frozen=True)
@@ -100,17 +109,44 @@ def start(participant: Participant, code: str) -> Conversation:
     if chosen.is_full or is_enough(participant):
         raise DomainError("full", _("You have done all conversations of this type."))
     now = timezone.now()
+    number = participant.conversations.count() + (0 if current else 1)
     if current:
         if current.conversation_type != code:
             current.conversation_type, current.started_at = code, now
-            current.save(update_fields=["conversation_type", "started_at"])
+            current.anchor = draw_anchor(participant, code, number)
+            current.save(update_fields=["conversation_type", "started_at", "anchor"])
         return current
     return Conversation.objects.create(
         participant=participant,
-        number=participant.conversations.count() + 1,
+        number=number,
         conversation_type=code,
         started_at=now,
+        anchor=draw_anchor(participant, code, number),
     )
+
+
+def draw_anchor(participant: Participant, code: str, number: int) -> str:
+    """Code of the study's prompt that opens a conversation of this type, or empty.
+
+    Drawn with equal chances from those that the person has not met.
+    """
+    anchors = participant.protocol.anchors_of(code)
+    if not anchors:
+        return ""
+    earlier = participant.conversations.filter(number__lt=number).exclude(
+        state=Conversation.State.TECHNICAL
+    )
+    met = [row for row in earlier.values_list("conversation_type", "anchor") if row[1]]
+    if sum(kind == code for kind, _anchor in met) >= participant.protocol.anchored_per_type:
+        return ""
+    left = sorted({anchor.code for anchor in anchors} - {anchor for _kind, anchor in met})
+    return rng(participant.seed, "anchor", number, code).choice(left) if left else ""
+
+
+def anchor_of(conversation: Conversation) -> Anchor | None:
+    """The opening prompt that the study gives in this conversation."""
+    known = {anchor.code: anchor for anchor in conversation.participant.protocol.anchors}
+    return known.get(conversation.anchor)
 
 
 def latest(conversation: Conversation) -> Interaction | None:
@@ -136,12 +172,13 @@ def may_continue(conversation: Conversation, turns: int) -> bool:
     return limit is None or turns < limit
 
 
-def add_prompt(conversation: Conversation, turn: int, raw: str) -> Attempt | None:
-    """Send the prompt of a turn; the attempt to call, or None if the turn already has one.
+def add_prompt(conversation: Conversation, turn: int, raw: str) -> Asking | None:
+    """Send the prompt of a turn; the models to be asked, or None if the turn already has one.
 
     Raises DomainError if the text is empty or too long.
     """
-    prompt = clean_prompt(conversation, raw)
+    anchor = anchor_of(conversation) if turn == 0 else None
+    prompt = anchor.text if anchor else clean_prompt(conversation, raw)
     with transaction.atomic():
         locked = lock(conversation)
         last = latest(locked)
@@ -151,7 +188,7 @@ def add_prompt(conversation: Conversation, turn: int, raw: str) -> Attempt | Non
         if (last and last.state != State.RATED) or not may_continue(locked, turn):
             return None
         interaction = Interaction.objects.create(conversation=locked, turn=turn, user_prompt=prompt)
-        return open_attempt(interaction)
+        return open_attempt(interaction, 0)
 
 
 def clean_prompt(conversation: Conversation, raw: str) -> str:
@@ -165,17 +202,20 @@ def lock(conversation: Conversation) -> Conversation:
     """The conversation as it is now, locked: look only after this."""
     return (
         Conversation.objects.select_for_update(of=("self",))
-        .select_related("participant__study", "participant__instrument", "endpoint")
+        .select_related("participant__study", "participant__instrument")
+        # Large, and not looked at while others wait for the lock.
+        .defer("participant__instrument__document", "participant__study__consent_document")
         .get(pk=conversation.pk)
     )
 
 
-def try_again(conversation: Conversation, attempt: int, raw: str | None) -> Attempt | None:
+def try_again(conversation: Conversation, attempt: int, raw: str | None) -> Asking | None:
     """Ask again after too few replies, with the same words or others; None if out of date.
 
     attempt: number of the attempt that failed, so that a double click asks once.
     """
-    prompt = clean_prompt(conversation, raw) if raw is not None else None
+    has_words = raw is not None and not conversation.anchor
+    prompt = clean_prompt(conversation, raw or "") if has_words else None
     with transaction.atomic():
         locked = lock(conversation)
         interaction = latest(locked)
@@ -189,7 +229,7 @@ def try_again(conversation: Conversation, attempt: int, raw: str | None) -> Atte
         interaction.user_prompt = prompt or interaction.user_prompt
         interaction.state = State.PENDING
         interaction.save(update_fields=["user_prompt", "state"])
-        return open_attempt(interaction)
+        return open_attempt(interaction, attempt + 1)
 
 
 def tries_left(interaction: Interaction) -> int:
@@ -197,81 +237,82 @@ def tries_left(interaction: Interaction) -> int:
     return max(0, further + 1 - interaction.attempts.count())
 
 
-def open_attempt(interaction: Interaction) -> Attempt:
-    """An attempt with its slots, all pending: what a restarted server needs to go on."""
+def open_attempt(interaction: Interaction, number: int) -> Asking:
+    """An attempt with its slots, all pending: what a restarted server needs to go on.
+
+    Its lease is this process's, which calls the models as soon as the transaction has committed.
+    """
     conversation = interaction.conversation
-    protocol = conversation.participant.protocol
-    number = interaction.attempts.count()
     if interaction.is_opening:
-        eligible = eligible_ids(conversation)
-        drawn = assignment.draw_models(eligible, protocol.opening_models, conversation.seed, number)
-        probability = assignment.inclusion_probability(len(eligible), protocol.opening_models)
+        plan = candidates.for_opening(conversation, number)
     else:
-        assert conversation.endpoint_id is not None
-        eligible = [conversation.endpoint_id]
-        drawn = eligible * protocol.continuing_replies
-        probability = 1.0
+        plan = candidates.for_continuing(conversation)
     now = timezone.now()
     attempt = Attempt.objects.create(
         interaction=interaction,
         number=number,
-        eligible=eligible,
-        drawn=drawn,
-        probability=probability,
+        eligible=plan.eligible,
+        drawn=plan.drawn,
+        strategy=plan.strategy,
+        inclusion=plan.inclusion,
+        pairs=[[*pair, probability] for pair, probability in plan.pairs.items()],
+        request_id=tracing.request_id.get(),
         started_at=now,
-        deadline=now + timedelta(seconds=protocol.reply_limit_s),
+        deadline=now + timedelta(seconds=conversation.participant.protocol.reply_limit_s),
+        lease_until=now + LEASE,
     )
     history = messages_so_far(interaction)
-    endpoints = ModelEndpoint.objects.in_bulk(drawn)
-    ModelCall.objects.bulk_create(
-        ModelCall(
-            attempt=attempt,
-            slot=slot,
-            endpoint=endpoints[pk],
-            messages=[{"role": "system", "content": endpoints[pk].header}, *history],
-            parameters=endpoints[pk].parameters,
-        )
-        for slot, pk in enumerate(drawn)
+    calls = ModelCall.objects.bulk_create(
+        as_call(attempt, slot, asked, history) for slot, asked in enumerate(plan.asked)
     )
-    return attempt
+    return Asking(attempt, calls)
 
 
-def eligible_ids(conversation: Conversation) -> list[int]:
-    """The study's active endpoints, which may be drawn. Raises DomainError if there are none."""
-    study = conversation.participant.study
-    ids = list(study.endpoints.filter(is_active=True).order_by("pk").values_list("pk", flat=True))
-    if not ids:
-        raise DomainError(
-            "no_models",
-            _("No model can be reached at the moment. Your message is kept; please come back."),
-        )
-    return ids
+def as_call(attempt: Attempt, slot: int, asked: Asked, history: list[Message]) -> ModelCall:
+    return ModelCall(
+        attempt=attempt,
+        slot=slot,
+        endpoint=asked.endpoint,
+        arm=asked.arm,
+        messages=[{"role": "system", "content": asked.header}, *history],
+        parameters=asked.endpoint.parameters,
+        started_at=attempt.started_at,
+    )
 
 
 def messages_so_far(interaction: Interaction) -> list[Message]:
     """The whole history as sent to a model: each prompt with its chosen reply, then this prompt."""
-    earlier = exchanges(
-        interaction.conversation.interactions.filter(turn__lt=interaction.turn).prefetch_related(
-            "utterances"
-        )
-    )
     messages: list[Message] = []
-    for prompt, reply in earlier:
+    for exchange in history(interaction.conversation, before=interaction.turn):
         messages += [
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": reply},
+            {"role": "user", "content": exchange.prompt},
+            {"role": "assistant", "content": exchange.reply.model_response},
         ]
     return [*messages, {"role": "user", "content": interaction.user_prompt}]
 
 
-def exchanges(interactions: Iterable[Interaction]) -> list[tuple[str, str]]:
-    """(prompt, chosen reply) of each rated interaction; wants `utterances` prefetched."""
-    return [
-        (interaction.user_prompt, utterance.model_response)
-        for interaction in interactions
-        for utterance in interaction.utterances.all()
-        if utterance.if_chosen
-    ]
+class Exchange(NamedTuple):
+    """A rated turn: the prompt, and the reply that was chosen."""
+
+    prompt: str
+    reply: Utterance
+
+
+def history(conversation: Conversation, before: int) -> list[Exchange]:
+    """The rated turns with an index below `before`, in order, in one query at most."""
+    if before == 0:
+        return []
+    chosen = (
+        Utterance.objects.filter(
+            interaction__conversation=conversation,
+            interaction__turn__lt=before,
+            interaction__state=State.RATED,
+            if_chosen=True,
+        )
+        .select_related("interaction")
+        .order_by("interaction__turn")
+    )
+    return [Exchange(reply.interaction.user_prompt, reply) for reply in chosen]
 
 
 @transaction.atomic

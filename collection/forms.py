@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from collection.llm import addresses
 from collection.llm.client import OURS
 from surveys.forms import DocumentField
 
@@ -49,6 +50,15 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
                 _("Refract sends %s itself; please leave it out.") % ", ".join(forbidden)
             )
         return parameters
+
+    def clean_api_base(self) -> str:
+        url: str = self.cleaned_data["api_base"]
+        if url:
+            try:
+                addresses.check(url)
+            except addresses.AddressRefused as error:
+                raise ValidationError(str(error)) from error
+        return url
 
     def clean_default_params(self) -> dict[str, Any]:
         return an_object(self.cleaned_data["default_params"])

@@ -7,35 +7,60 @@ nothing serves (tests, commands) `launch` runs them to their end instead.
 import asyncio
 import contextvars
 import logging
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import ParamSpec, TypeVar
 
-from asgiref.sync import async_to_sync
-from channels.db import database_sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from collection import assignment, conversations, llm
+from collection import (
+    assignment,
+    blindness,
+    budget,
+    candidates,
+    conversations,
+    endpoints,
+    llm,
+    metrics,
+)
+from collection.conversations import LEASE, Asking
+from collection.llm import varied
 from collection.models import (
     Attempt,
     Conversation,
     Interaction,
     ModelCall,
     Utterance,
+    can_be_shown,
 )
+from surveys import tracing
+from surveys.protocol import Protocol
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Outcome = ModelCall.Outcome
 
 log = logging.getLogger("refract.generation")
 
-LEASE_MARGIN = timedelta(seconds=5)
+RENEW_EVERY_S = 5.0
 SWEEP_EVERY_S = 5.0
 REPEAT_AT_MOST = 3
-"""Calls per slot of a continuing turn, all within the limit of the turn."""
+"""Calls per slot that asks again after a failure, all within the limit of the turn."""
 REPEAT_PAUSE_S = 0.5
+DATABASE_AWAY_S = 60.0
+"""So long a finished call waits for the database to come back, to be written down."""
+DATABASE_PAUSE_S = 0.5
 
 _serving_loop: asyncio.AbstractEventLoop | None = None
+_running: dict[int, "asyncio.Task[None]"] = {}
+"""Attempts that this process works on, whose leases it renews."""
 
 
 def serve_on(loop: asyncio.AbstractEventLoop | None) -> None:
@@ -44,55 +69,390 @@ def serve_on(loop: asyncio.AbstractEventLoop | None) -> None:
     _serving_loop = loop
 
 
-def launch(attempt: Attempt) -> None:
+def launch(asking: Asking) -> None:
     """Begin the calls of an attempt; call this after its transaction has committed."""
+    work = of_asking(asking)
     if _serving_loop is None:
-        async_to_sync(run)(attempt.pk)
+        async_to_sync(finish)(work)
         return
     # A fresh context: the request's own ends with the request, and its database thread with it.
-    contextvars.Context().run(asyncio.run_coroutine_threadsafe, run(attempt.pk), _serving_loop)
+    contextvars.Context().run(_serving_loop.call_soon_threadsafe, begin, work)
 
 
 @dataclass(frozen=True)
 class Slot:
     """One model to be asked: everything a call needs, so that no query runs meanwhile."""
 
+    number: int
     call_id: int
+    endpoint_id: int
+    model: str
     spec: llm.ModelSpec
     messages: list[dict[str, str]]
     seed: int
     try_number: int
+    replies: int
+    """Asked for in one call."""
+    is_replacement: bool = False
 
 
 @dataclass(frozen=True)
 class Work:
+    """An attempt as the process that works on it knows it."""
+
+    attempt_id: int
     interaction_id: int
-    deadline: datetime
+    conversation: Conversation
+    turn: int
+    attempt_number: int
+    deadline: float
+    """On the monotonic clock: one that jumps must not cut a turn short or make it endless."""
     slots: list[Slot]
-    may_repeat: bool
+    eligible: list[int]
+    drawn: list[int]
+    request_id: str
+    started: float
+
+    @property
+    def protocol(self) -> Protocol:
+        return self.conversation.participant.protocol
+
+    @property
+    def is_opening(self) -> bool:
+        return self.turn == 0
 
     def seconds_left(self) -> float:
-        return (self.deadline - timezone.now()).total_seconds()
+        return self.deadline - time.monotonic()
 
 
-async def run(attempt_id: int) -> None:
+def of_asking(asking: Asking) -> Work:
+    return as_work(asking.attempt, asking.calls)
+
+
+def as_work(attempt: Attempt, calls: list[ModelCall]) -> Work:
+    """calls: pending, each with its endpoint as `endpoints.with_limits` gives it."""
+    interaction = attempt.interaction
+    conversation = interaction.conversation
+    now = time.monotonic()
+    return Work(
+        attempt_id=attempt.pk,
+        interaction_id=interaction.pk,
+        conversation=conversation,
+        turn=interaction.turn,
+        attempt_number=attempt.number,
+        deadline=now + (attempt.deadline - timezone.now()).total_seconds(),
+        slots=[as_slot(call, conversation, interaction.turn, attempt.number) for call in calls],
+        eligible=attempt.eligible,
+        drawn=attempt.drawn,
+        request_id=attempt.request_id,
+        started=now,
+    )
+
+
+def as_slot(call: ModelCall, conversation: Conversation, turn: int, attempt: int) -> Slot:
+    protocol = conversation.participant.protocol
+    is_varied = protocol.candidates == "varied" and turn == 0
+    return Slot(
+        number=call.slot,
+        call_id=call.pk,
+        endpoint_id=call.endpoint_id,
+        model=call.endpoint.long_name,
+        spec=call.endpoint.spec,
+        messages=call.messages,
+        seed=assignment.reply_seed(conversation.seed, turn, attempt, call.slot, call.try_number),
+        try_number=call.try_number,
+        replies=protocol.opening_models if is_varied else 1,
+        is_replacement=call.is_replacement,
+    )
+
+
+def begin(work: Work) -> None:
+    """On the serving loop."""
+    if work.attempt_id not in _running:  # else two pages found it abandoned at once
+        task = asyncio.get_running_loop().create_task(finish(work))
+        _running[work.attempt_id] = task
+        task.add_done_callback(lambda _done: _running.pop(work.attempt_id, None))
+
+
+async def finish(work: Work) -> None:
     """Call every slot that has no outcome, then settle the attempt and tell the page."""
+    tracing.request_id.set(work.request_id)
     try:
-        await asyncio.to_thread(llm.warm)  # an import under way would eat the lease
-        work = await database_sync_to_async(claim)(attempt_id)
-        if work is None:
-            return
-        await asyncio.gather(*(fill(slot, work) for slot in work.slots))
-        await database_sync_to_async(settle)(attempt_id)
-        await tell(work.interaction_id)
+        await ask_all(work)
+        settled = await persistently(settle, work)
+        if settled:
+            await tell(work.conversation)
+            note_turn(work, settled)
     except Exception:
         # The lease runs out and the sweeper takes over; nothing is lost but time.
-        log.exception("attempt %s was not settled", attempt_id)
+        log.exception("attempt %s was not settled", work.attempt_id)
+
+
+async def ask_all(work: Work) -> None:
+    """Until every slot has ended or, if the protocol holds for some, until those have answered."""
+    enough = work.protocol.hold_for if work.is_opening else None
+    tasks = {asyncio.create_task(fill(slot, work)) for slot in work.slots}
+    shown = 0
+    try:
+        for done in asyncio.as_completed(tasks):
+            shown += await done
+            if enough and shown >= enough:
+                break
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def fill(slot: Slot, work: Work) -> int:
+    """Ask one model, and again or another one as the protocol says; how many replies there are."""
+    while True:
+        reply = await ask(slot, work)
+        kept = await persistently(keep, slot, work, reply)
+        if kept is None:  # another process has taken the attempt over
+            return 0
+        if kept:
+            return slot.replies
+        await persistently(endpoints.note_failure, slot.endpoint_id)
+        further = await next_try(slot, work, reply)
+        if further is None:
+            return 0
+        slot = further
+
+
+async def ask(slot: Slot, work: Work) -> llm.Reply:
+    """One call. If it is cut because others sufficed, that is written down too."""
+    left = max(0.0, work.seconds_left())
+    began = time.monotonic()
+    try:
+        reply = await llm.complete(slot.spec, slot.messages, limit_s=left, seed=slot.seed)
+    except asyncio.CancelledError:
+        if work.attempt_id in _leaving:
+            raise
+        ms = round((time.monotonic() - began) * 1000)
+        cut = llm.Reply(Outcome.CANCELLED, error_class="NotNeeded", latency_ms=ms)
+        await asyncio.shield(persistently(keep, slot, work, cut))
+        raise
+    return with_parts(reply, slot)
+
+
+def with_parts(reply: llm.Reply, slot: Slot) -> llm.Reply:
+    """A call that was asked for several replies and holds too few is malformed."""
+    if slot.replies == 1 or not can_be_shown(reply.outcome, reply.text):
+        return reply
+    try:
+        varied.parse(reply.text, slot.replies)
+    except llm.MalformedResponse as error:
+        return replace(reply, outcome="error", error_class="Malformed", error_message=str(error))
+    return reply
+
+
+async def next_try(slot: Slot, work: Work, reply: llm.Reply) -> Slot | None:
+    """After a failure: the same model once more, another in its place, or nothing."""
+    if slot.try_number + 1 >= REPEAT_AT_MOST:
+        return None
+    waits_for_limit = reply.retry_after_s is not None
+    pause = reply.retry_after_s if waits_for_limit else REPEAT_PAUSE_S * 2**slot.try_number
+    assert pause is not None
+    may_repeat = not work.is_opening or work.protocol.on_failure == "hold" or waits_for_limit
+    if may_repeat and work.seconds_left() > 2 * pause:
+        await asyncio.sleep(pause)
+        return await persistently(repeat, slot, work)
+    if work.is_opening and work.protocol.on_failure == "replace" and not slot.is_replacement:
+        return await persistently(put_in_place, slot, work)
+    return None
+
+
+async def persistently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do database work in the thread that all attempts share, also if the database is away."""
+    give_up = time.monotonic() + DATABASE_AWAY_S
+    while True:
+        try:
+            return await in_thread(work, *args, **kwargs)
+        except (OperationalError, InterfaceError):
+            if time.monotonic() > give_up:
+                raise
+            log.warning("the database is away; %s will be tried again", work.__name__)
+            await asyncio.sleep(DATABASE_PAUSE_S)
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def guarded() -> T:
+        try:
+            return work(*args, **kwargs)
+        except (OperationalError, InterfaceError):
+            if not connection.in_atomic_block:
+                connection.close()  # a broken one would fail for ever
+            raise
+
+    return await sync_to_async(guarded, thread_sensitive=True)()
+
+
+def keep(slot: Slot, work: Work, reply: llm.Reply) -> bool | None:
+    """Write down how a call ended; True if its text can be shown, None if it came too late."""
+    is_shown = can_be_shown(reply.outcome, reply.text)
+    several = is_shown and slot.replies > 1
+    written = ModelCall.objects.filter(pk=slot.call_id, outcome=Outcome.PENDING).update(
+        outcome=reply.outcome,
+        text=reply.text,
+        parts=varied.parse(reply.text, slot.replies) if several else [],
+        was_repaired=reply.was_repaired,
+        error_class=reply.error_class[:100],
+        error_message=reply.error_message,
+        finish_reason=reply.finish_reason[:50],
+        latency_ms=reply.latency_ms,
+        queued_ms=reply.queued_ms,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        cost_usd=reply.cost_usd,
+        ended_at=timezone.now(),
+    )
+    if not written:
+        return None
+    participant = work.conversation.participant
+    if reply.cost_usd and participant.study.budget_usd is not None:
+        budget.settle(participant.pk, reply.cost_usd)
+    metrics.call_ended(slot.model, reply.outcome, reply.latency_ms, reply.cost_usd)
+    return is_shown
+
+
+def repeat(slot: Slot, work: Work) -> Slot:
+    """The same slot once more, as a call of its own."""
+    old = ModelCall.objects.get(pk=slot.call_id)
+    new = further_call(old, slot.try_number + 1)
+    seed = assignment.reply_seed(
+        work.conversation.seed, work.turn, work.attempt_number, slot.number, new.try_number
+    )
+    return replace(slot, call_id=new.pk, try_number=new.try_number, seed=seed)
+
+
+def further_call(old: ModelCall, try_number: int) -> ModelCall:
+    return ModelCall.objects.create(
+        attempt_id=old.attempt_id,
+        slot=old.slot,
+        try_number=try_number,
+        endpoint_id=old.endpoint_id,
+        arm=old.arm,
+        is_replacement=old.is_replacement,
+        messages=old.messages,
+        parameters=old.parameters,
+        started_at=timezone.now(),
+    )
+
+
+def put_in_place(slot: Slot, work: Work) -> Slot | None:
+    """Another model in the place of one that failed, none twice; None if there is none left."""
+    with transaction.atomic():
+        # Two slots that fail at once must not take the same.
+        Attempt.objects.select_for_update().only("pk").get(pk=work.attempt_id)
+        calls = ModelCall.objects.filter(attempt=work.attempt_id)
+        used = set(calls.values_list("endpoint", flat=True))
+        asked = candidates.replacement(
+            work.conversation, work.eligible, used, work.attempt_number, slot.number
+        )
+        if asked is None:
+            return None
+        call = ModelCall.objects.create(
+            attempt_id=work.attempt_id,
+            slot=slot.number,
+            try_number=slot.try_number + 1,
+            endpoint=asked.endpoint,
+            is_replacement=True,
+            messages=[{"role": "system", "content": asked.header}, *slot.messages[1:]],
+            parameters=asked.endpoint.parameters,
+            started_at=timezone.now(),
+        )
+    return as_slot(call, work.conversation, work.turn, work.attempt_number)
 
 
 @transaction.atomic
-def claim(attempt_id: int) -> Work | None:
-    """Take the lease of an attempt; None if another process has it or it is settled."""
+def settle(work: Work) -> list[ModelCall] | None:
+    """All slots have ended: show the replies together, or say that there were too few.
+
+    The calls whose replies are shown; None if the attempt was settled before.
+    """
+    conversation = conversations.lock(work.conversation)
+    attempt = Attempt.objects.select_for_update().filter(
+        pk=work.attempt_id, settled_at__isnull=True
+    )
+    if not attempt.update(settled_at=timezone.now()):
+        return None
+    calls = ModelCall.objects.filter(attempt=work.attempt_id).select_related("endpoint")
+    shown = [call for call in calls.order_by("slot", "try_number") if call.is_shown]
+    interaction = Interaction.objects.filter(pk=work.interaction_id)
+    if sum(len(call.replies) for call in shown) < replies_needed(work):
+        interaction.update(state=Interaction.State.FAILED)
+        conversations.close_if_hopeless(conversation, interaction.get())
+        return []
+    Utterance.objects.bulk_create(utterances(work, shown))
+    interaction.update(state=Interaction.State.SETTLED)
+    return shown
+
+
+def utterances(work: Work, shown: list[ModelCall]) -> list[Utterance]:
+    replies = [(call, text) for call in shown for text in call.replies]
+    places = assignment.screen_positions(len(replies), work.conversation.seed, work.turn)
+    return [
+        Utterance(
+            interaction_id=work.interaction_id,
+            call=call,
+            endpoint_id=call.endpoint_id,
+            within_turn_id=index,
+            position=places[index],
+            model_response=text,
+            **named_itself(work, call, text),
+        )
+        for index, (call, text) in enumerate(replies)
+    ]
+
+
+def named_itself(work: Work, call: ModelCall, text: str) -> dict[str, object]:
+    """Where a reply says which model it is, and what is shown in its place if it is masked."""
+    model = call.endpoint
+    spans = blindness.spans(text, [model.short_name, model.model_family, model.model_provider])
+    if not spans:
+        return {}
+    masks = work.protocol.self_naming == "mask"
+    return {"self_named": spans, "shown_text": blindness.mask(text, spans) if masks else ""}
+
+
+def replies_needed(work: Work) -> int:
+    """Fewer make no turn. A study with one or two models can't give more than it has."""
+    if not work.is_opening:
+        return work.protocol.continuing_replies
+    asked = len(work.drawn) if work.protocol.candidates != "varied" else 2
+    return min(work.protocol.min_opening_replies, asked)
+
+
+def note_turn(work: Work, shown: list[ModelCall]) -> None:
+    took = time.monotonic() - work.started
+    slowest = max((call.latency_ms or 0) for call in shown) / 1000
+    kind = "opening" if work.is_opening else "continuing"
+    metrics.turn_settled(kind, took, max(0.0, took - slowest))
+
+
+def group_name(conversation_id: int) -> str:
+    return f"conversation-{conversation_id}"
+
+
+async def tell(conversation: Conversation) -> None:
+    """Tell waiting pages that the turn has settled; those that miss it poll."""
+    layer = get_channel_layer()
+    try:
+        await layer.group_send(group_name(conversation.pk), {"type": "settled"})
+    except Exception:
+        log.exception("conversation %s: its page could not be told", conversation.pk)
+
+
+# Leases: who works on what.
+
+
+@transaction.atomic
+def take_over(attempt_id: int) -> Work | None:
+    """The work that is left of an attempt whose process has died; None if it has not.
+
+    Calls that were under way are cancelled, since nobody hears their answers, and made anew.
+    """
     now = timezone.now()
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
     attempt = (
@@ -103,175 +463,115 @@ def claim(attempt_id: int) -> Work | None:
     )
     if attempt is None:
         return None
-    interaction = attempt.interaction
-    conversation = interaction.conversation
-    limit = timedelta(seconds=conversation.participant.protocol.reply_limit_s)
-    if attempt.deadline - now < limit / 2:  # taken over from a process that died
+    limit = timedelta(seconds=attempt.interaction.conversation.participant.protocol.reply_limit_s)
+    if attempt.deadline - now < limit / 2:
         attempt.deadline = now + limit
-    attempt.lease_until = attempt.deadline + LEASE_MARGIN
+    attempt.lease_until = now + LEASE
     attempt.save(update_fields=["deadline", "lease_until"])
-    pending = attempt.calls.filter(outcome=ModelCall.Outcome.PENDING).select_related("endpoint")
-    pending.update(started_at=now)
-    return Work(
-        interaction.pk,
-        attempt.deadline,
-        [as_slot(call, conversation, interaction, attempt) for call in pending],
-        may_repeat=not interaction.is_opening,
+    return as_work(attempt, [made_anew(call, now) for call in lost_calls(attempt)])
+
+
+def lost_calls(attempt: Attempt) -> list[ModelCall]:
+    pending = attempt.calls.filter(outcome=Outcome.PENDING)
+    return list(pending.order_by("slot", "try_number"))
+
+
+def made_anew(lost: ModelCall, now: datetime) -> ModelCall:
+    ModelCall.objects.filter(pk=lost.pk).update(
+        outcome=Outcome.CANCELLED, error_class="ProcessEnded", ended_at=now
     )
+    call = further_call(lost, lost.try_number + 1)
+    call.endpoint = endpoints.with_limits().get(pk=lost.endpoint_id)
+    return call
 
 
-def as_slot(
-    call: ModelCall, conversation: Conversation, interaction: Interaction, attempt: Attempt
-) -> Slot:
-    endpoint = call.endpoint
-    spec = llm.ModelSpec(
-        litellm_model=endpoint.litellm_model,
-        api_base=endpoint.api_base,
-        key_name=endpoint.key_name,
-        parameters=call.parameters,
-    )
-    seed = assignment.reply_seed(
-        conversation.seed, interaction.turn, attempt.number, call.slot, call.try_number
-    )
-    return Slot(call.pk, spec, call.messages, seed, call.try_number)
-
-
-async def fill(slot: Slot, work: Work) -> None:
-    """Ask one model; in a continuing turn ask again after a failure while there is time."""
-    while True:
-        reply = await llm.complete(
-            slot.spec, slot.messages, limit_s=max(0.0, work.seconds_left()), seed=slot.seed
-        )
-        is_shown = await database_sync_to_async(keep)(slot.call_id, reply)
-        pause = REPEAT_PAUSE_S * 2**slot.try_number
-        if (
-            is_shown
-            or not work.may_repeat
-            or slot.try_number + 1 >= REPEAT_AT_MOST
-            or work.seconds_left() < 2 * pause
-        ):
-            return
-        await asyncio.sleep(pause)
-        slot = await database_sync_to_async(repeat)(slot.call_id)
-
-
-def keep(call_id: int, reply: llm.Reply) -> bool:
-    """Write down how a call ended; True if its text can be shown."""
-    call = ModelCall.objects.get(pk=call_id)
-    if call.outcome != ModelCall.Outcome.PENDING:
-        return call.is_shown  # another process took the slot over and was first
-    call.outcome = reply.outcome
-    call.text = reply.text
-    call.was_repaired = reply.was_repaired
-    call.error_class = reply.error_class[:100]
-    call.error_message = reply.error_message
-    call.finish_reason = reply.finish_reason[:50]
-    call.latency_ms = reply.latency_ms
-    call.prompt_tokens = reply.prompt_tokens
-    call.completion_tokens = reply.completion_tokens
-    call.cost_usd = reply.cost_usd
-    call.ended_at = timezone.now()
-    call.save()
-    return call.is_shown
-
-
-def repeat(call_id: int) -> Slot:
-    """The same slot once more, as a call of its own."""
-    old = ModelCall.objects.select_related("endpoint", "attempt__interaction__conversation").get(
-        pk=call_id
-    )
-    new = ModelCall.objects.create(
-        attempt=old.attempt,
-        slot=old.slot,
-        try_number=old.try_number + 1,
-        endpoint=old.endpoint,
-        messages=old.messages,
-        parameters=old.parameters,
-        started_at=timezone.now(),
-    )
-    interaction = old.attempt.interaction
-    return as_slot(new, interaction.conversation, interaction, old.attempt)
-
-
-@transaction.atomic
-def settle(attempt_id: int) -> None:
-    """All slots have an outcome: show the replies together, or say that there were too few."""
-    attempt = Attempt.objects.select_for_update().get(pk=attempt_id)
-    if attempt.settled_at is not None:
-        return
-    conversation = conversations.lock(attempt.interaction.conversation)
-    interaction = Interaction.objects.get(pk=attempt.interaction_id)
-    shown = [call for call in attempt.calls.select_related("endpoint") if call.is_shown]
-    attempt.settled_at = timezone.now()
-    attempt.save(update_fields=["settled_at"])
-    if len(shown) < replies_needed(conversation, interaction, attempt):
-        interaction.state = Interaction.State.FAILED
-        interaction.save(update_fields=["state"])
-        conversations.close_if_hopeless(conversation, interaction)
-        return
-    positions = assignment.screen_positions(len(shown), conversation.seed, interaction.turn)
-    Utterance.objects.bulk_create(
-        Utterance(
-            interaction=interaction,
-            call=call,
-            endpoint=call.endpoint,
-            within_turn_id=index,
-            position=positions[index],
-            model_response=call.text,
-        )
-        for index, call in enumerate(shown)
-    )
-    interaction.state = Interaction.State.SETTLED
-    interaction.save(update_fields=["state"])
-
-
-def replies_needed(conversation: Conversation, interaction: Interaction, attempt: Attempt) -> int:
-    """Fewer make no turn. A study with one or two models can't give more than it has."""
-    protocol = conversation.participant.protocol
-    if interaction.is_opening:
-        return min(protocol.min_opening_replies, len(attempt.drawn))
-    return protocol.continuing_replies
-
-
-def group_name(interaction_id: int) -> str:
-    return f"interaction-{interaction_id}"
-
-
-async def tell(interaction_id: int) -> None:
-    """Tell waiting pages that the interaction has settled; those that miss it poll."""
-    layer = get_channel_layer()
+async def run(attempt_id: int) -> None:
+    """Take an abandoned attempt over, if it is one, and finish it."""
     try:
-        await layer.group_send(group_name(interaction_id), {"type": "settled"})
+        await asyncio.to_thread(llm.warm)  # an import under way would eat the limit
+        work = await persistently(take_over, attempt_id)
     except Exception:
-        log.exception("interaction %s settled, but its page could not be told", interaction_id)
+        log.exception("attempt %s could not be taken over", attempt_id)
+        return
+    if work is None:
+        return
+    if _serving_loop is None:
+        await finish(work)
+    else:
+        begin(work)
+
+
+def take_over_soon(attempt: Attempt) -> None:
+    """Somebody waits for an attempt: if its process has died, don't wait for the next sweep."""
+    is_free = attempt.lease_until is None or attempt.lease_until < timezone.now()
+    if is_free and _serving_loop is not None:
+        contextvars.Context().run(asyncio.run_coroutine_threadsafe, run(attempt.pk), _serving_loop)
+
+
+def renew(attempt_ids: list[int]) -> None:
+    Attempt.objects.filter(pk__in=attempt_ids, settled_at__isnull=True).update(
+        lease_until=timezone.now() + LEASE
+    )
 
 
 def abandoned() -> list[int]:
     """Attempts that nobody works on: their process died before it could finish."""
-    now = timezone.now()
-    never_claimed = Q(lease_until__isnull=True, started_at__lt=now - LEASE_MARGIN)
-    return list(
-        Attempt.objects.filter(
-            never_claimed | Q(lease_until__lt=now), settled_at__isnull=True
-        ).values_list("pk", flat=True)
-    )
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=timezone.now())
+    open_ones = Attempt.objects.filter(free, settled_at__isnull=True)
+    return list(open_ones.values_list("pk", flat=True))
 
 
-def free_leases() -> None:
-    """At the start of the only process there is, every lease is a dead one."""
-    Attempt.objects.filter(settled_at__isnull=True).update(lease_until=None)
+def free_leases(attempt_ids: list[int] | None = None) -> None:
+    """Give attempts up, or at the start of the only process there is, all that it had."""
+    attempts = Attempt.objects.filter(settled_at__isnull=True)
+    if attempt_ids is not None:
+        attempts = attempts.filter(pk__in=attempt_ids)
+    attempts.update(lease_until=None)
+
+
+async def renew_for_ever() -> None:
+    """Say every few seconds that this process still works on what it has begun."""
+    while True:
+        await asyncio.sleep(RENEW_EVERY_S)
+        if _running:
+            try:
+                await in_thread(renew, list(_running))
+            except Exception:
+                log.exception("leases could not be renewed")
+
+
+async def work_for_ever() -> None:
+    """Keep what this process has begun, and take over what others left, until cancelled."""
+    if settings.EMBEDDED:
+        await persistently(free_leases)
+    await asyncio.gather(renew_for_ever(), sweep_for_ever())
 
 
 async def sweep_for_ever() -> None:
-    """Take over abandoned attempts until cancelled."""
-    if settings.EMBEDDED:
-        await database_sync_to_async(free_leases)()
     while True:
         try:
-            found = await database_sync_to_async(abandoned)()
+            found = await in_thread(abandoned)
             if found:
                 log.info("taking over attempts %s", found)
             await asyncio.gather(*map(run, found))
         except Exception:
             log.exception("the sweep failed and will be tried again")
         await asyncio.sleep(SWEEP_EVERY_S)
+
+
+_leaving: set[int] = set()
+"""Attempts that this process gives up, for another to take over."""
+
+
+async def drain(seconds: float) -> None:
+    """At shutdown: wait for the turns under way, then leave what is left to other processes."""
+    if _running:
+        await asyncio.wait(list(_running.values()), timeout=seconds)
+    left = dict(_running)
+    if not left:
+        return
+    _leaving.update(left)
+    for task in left.values():
+        task.cancel()
+    await asyncio.gather(*left.values(), return_exceptions=True)
+    await in_thread(free_leases, list(left))

@@ -4,10 +4,15 @@ Field names are the codebook's wherever it has one. What failed is kept too: a M
 names how every attempt to reach a model ended.
 """
 
+from datetime import datetime
+from decimal import Decimal
+
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from collection.llm import ModelSpec
 from surveys.draws import new_seed
 from surveys.models import Participant, Study
 
@@ -52,6 +57,39 @@ class ModelEndpoint(models.Model):
         max_length=50, blank=True, help_text=_("NAME of a key set as REFRACT_KEY_NAME.")
     )
     is_active = models.BooleanField(default=True, help_text=_("May be drawn."))
+    weight = models.FloatField(
+        default=1.0,
+        validators=[MinValueValidator(0.001)],
+        help_text=_("Chance of being drawn beside others, where the protocol weighs models."),
+    )
+    input_price = models.DecimalField(
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+        help_text=_("US dollars per million tokens sent; empty: as in litellm's table."),
+    )
+    output_price = models.DecimalField(
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+        help_text=_("US dollars per million tokens received; empty: as in litellm's table."),
+    )
+    budget_usd = models.DecimalField(
+        _("budget"),
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+        help_text=_("US dollars in all studies; when they are used up it is no longer drawn."),
+    )
+    resting_until = models.DateTimeField(null=True, blank=True, editable=False)
+    """After repeated failures: not drawn until then."""
+    rest_reason = models.CharField(max_length=300, blank=True, editable=False)
     is_demo = models.BooleanField(default=False, editable=False)
     studies = models.ManyToManyField(Study, related_name="endpoints", blank=True)
 
@@ -60,6 +98,61 @@ class ModelEndpoint(models.Model):
 
     def __str__(self) -> str:
         return self.long_name
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What a call needs to know; the provider's limit where the query brought it along."""
+        return ModelSpec(
+            litellm_model=self.litellm_model,
+            api_base=self.api_base,
+            key_name=self.key_name,
+            parameters=self.parameters,
+            provider=self.provider_code,
+            max_concurrent=getattr(self, "provider_limit", None),
+            input_price=self.input_price,
+            output_price=self.output_price,
+        )
+
+    def is_resting(self, now: datetime) -> bool:
+        return self.resting_until is not None and self.resting_until > now
+
+
+class ProviderLimit(models.Model):
+    """How many calls a provider may have at once from each web process."""
+
+    provider_code = models.CharField(max_length=50, unique=True)
+    max_concurrent = models.PositiveSmallIntegerField(
+        validators=[MinValueValidator(1)],
+        help_text=_("From each web process; further calls wait, within the limit of their turn."),
+    )
+
+    class Meta:
+        ordering = ["provider_code"]
+
+    def __str__(self) -> str:
+        return f"{self.provider_code}: {self.max_concurrent}"
+
+
+class Reservation(models.Model):
+    """What a person's conversations are expected to cost, set aside from the study's budget.
+
+    Closed when no more calls are expected; a person who comes back later is served all the same.
+    """
+
+    participant = models.OneToOneField(
+        Participant, on_delete=models.CASCADE, related_name="reservation"
+    )
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="reservations")
+    amount_usd = models.DecimalField(max_digits=12, decimal_places=6)
+    spent_usd = models.DecimalField(max_digits=14, decimal_places=8, default=Decimal(0))
+    created_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["study", "closed_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.amount_usd} USD for {self.participant}"
 
 
 class Conversation(models.Model):
@@ -81,6 +174,10 @@ class Conversation(models.Model):
     endpoint = models.ForeignKey(
         ModelEndpoint, null=True, blank=True, on_delete=models.PROTECT, verbose_name=_("locked in")
     )
+    arm = models.CharField(max_length=64, blank=True)
+    """The system prompt of the protocol that was chosen with the model, or its set of models."""
+    anchor = models.CharField(max_length=64, blank=True)
+    """Code of the opening prompt that the study gave."""
     started_at = models.DateTimeField(help_text=_("The type was chosen."))
     finished_at = models.DateTimeField(null=True, blank=True, help_text=_("Finish was pressed."))
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -123,6 +220,9 @@ class Interaction(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     created_at = models.DateTimeField(auto_now_add=True)
     rated_at = models.DateTimeField(null=True, blank=True)
+    layout = models.JSONField(default=dict, blank=True)
+    """How the replies stood when they were rated: {"columns", "width", "height"}, in CSS pixels.
+    Empty where no script ran."""
 
     class Meta:
         ordering = ["conversation", "turn"]
@@ -144,14 +244,21 @@ class Attempt(models.Model):
     """One try at getting replies to a prompt: which models were eligible, which were drawn.
 
     The lease says until when the process that makes the calls owns them; after that, another
-    process may take over and call the slots that have no outcome.
+    process may take over and call the slots that have no outcome. Who works renews it.
     """
 
     interaction = models.ForeignKey(Interaction, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveSmallIntegerField()
     eligible = models.JSONField(help_text=_("Ids of the endpoints that could be drawn."))
     drawn = models.JSONField(help_text=_("Ids of the endpoints drawn, in draw order."))
-    probability = models.FloatField(help_text=_("That any one eligible endpoint is drawn."))
+    strategy = models.CharField(max_length=20, default="uniform")
+    """Of the protocol's assignment; `locked` in a continuing turn."""
+    inclusion = models.JSONField(default=dict)
+    """Id of each endpoint drawn -> probability that it is, given the eligible ones."""
+    pairs = models.JSONField(default=list)
+    """[id, id, probability that both are drawn], for each pair drawn."""
+    request_id = models.CharField(max_length=64, blank=True)
+    """Of the page that asked, to find it in the logs."""
     started_at = models.DateTimeField()
     deadline = models.DateTimeField()
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -161,6 +268,13 @@ class Attempt(models.Model):
         ordering = ["interaction", "number"]
         constraints = [
             models.UniqueConstraint(fields=["interaction", "number"], name="one_attempt_per_number")
+        ]
+        indexes = [
+            models.Index(
+                fields=["lease_until"],
+                condition=Q(settled_at__isnull=True),
+                name="attempts_under_way",
+            )
         ]
 
     def __str__(self) -> str:
@@ -184,16 +298,24 @@ class ModelCall(models.Model):
     slot = models.PositiveSmallIntegerField(help_text=_("Place in draw order."))
     try_number = models.PositiveSmallIntegerField(default=0)
     endpoint = models.ForeignKey(ModelEndpoint, on_delete=models.PROTECT, related_name="calls")
+    arm = models.CharField(max_length=64, blank=True)
+    """Which of the protocol's system prompts was sent."""
+    is_replacement = models.BooleanField(default=False)
+    """Stands in for a model drawn that failed; drawn from those that were not."""
     messages = models.JSONField(help_text=_("Exactly as sent."))
     parameters = models.JSONField(help_text=_("Exactly as sent."))
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.PENDING)
     text = models.TextField(blank=True)
+    parts = models.JSONField(default=list, blank=True)
+    """The replies in `text`, where one call was asked for several."""
     was_repaired = models.BooleanField(default=False)
     """Characters that cannot be stored (NUL, lone surrogates) became U+FFFD."""
     error_class = models.CharField(max_length=100, blank=True)
     error_message = models.TextField(blank=True)
     finish_reason = models.CharField(max_length=50, blank=True)
     latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    queued_ms = models.PositiveIntegerField(default=0)
+    """Of the latency: waiting for a place among the provider's calls."""
     prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
     completion_tokens = models.PositiveIntegerField(null=True, blank=True)
     cost_usd = models.DecimalField(max_digits=12, decimal_places=8, null=True, blank=True)
@@ -207,13 +329,22 @@ class ModelCall(models.Model):
                 fields=["attempt", "slot", "try_number"], name="one_call_per_slot_and_try"
             )
         ]
+        indexes = [models.Index(fields=["endpoint", "ended_at"])]
 
     def __str__(self) -> str:
         return f"slot {self.slot} of {self.attempt}: {self.outcome}"
 
     @property
     def is_shown(self) -> bool:
-        return self.outcome in SHOWN or (self.outcome == self.Outcome.FILTERED and bool(self.text))
+        return can_be_shown(self.outcome, self.text)
+
+    @property
+    def replies(self) -> list[str]:
+        return self.parts or [self.text]
+
+
+def can_be_shown(outcome: str, text: str) -> bool:
+    return outcome in SHOWN or (outcome == ModelCall.Outcome.FILTERED and bool(text))
 
 
 SHOWN = (ModelCall.Outcome.OK, ModelCall.Outcome.TRUNCATED)
@@ -240,11 +371,15 @@ class Utterance(SliderRecord):
     interaction = models.ForeignKey(
         Interaction, on_delete=models.CASCADE, related_name="utterances"
     )
-    call = models.OneToOneField(ModelCall, on_delete=models.CASCADE)
+    call = models.ForeignKey(ModelCall, on_delete=models.CASCADE, related_name="utterances")
     endpoint = models.ForeignKey(ModelEndpoint, on_delete=models.PROTECT, related_name="utterances")
     within_turn_id = models.PositiveSmallIntegerField(help_text=_("Draw order, not position."))
     position = models.PositiveSmallIntegerField(help_text=_("Place on the screen, 0 is Reply A."))
     model_response = models.TextField()
+    self_named = models.JSONField(default=list, blank=True)
+    """[start, end] of each place where the reply says which model it is."""
+    shown_text = models.TextField(blank=True)
+    """What the participant read, where that is not `model_response`: the same, masked."""
     score = models.PositiveSmallIntegerField(null=True, blank=True)
     if_chosen = models.BooleanField(default=False)
     was_tied = models.BooleanField(default=False, help_text=_("Shared the highest score."))
@@ -271,6 +406,10 @@ class Utterance(SliderRecord):
 
     def __str__(self) -> str:
         return f"reply {self.within_turn_id} in {self.interaction}"
+
+    @property
+    def text_shown(self) -> str:
+        return self.shown_text or self.model_response
 
     @property
     def letter(self) -> str:

@@ -47,9 +47,19 @@ def rate(conversation: Conversation, turn: int, data: Mapping[str, Any]) -> None
             or interaction.state != Interaction.State.SETTLED
         ):
             return
-        utterances = list(interaction.utterances.order_by("within_turn_id"))
+        replies = interaction.utterances.select_related("call").defer("call__messages")
+        utterances = list(replies.order_by("within_turn_id"))
         marks = read_scores(locked, utterances, data)
+        interaction.layout = read_layout(str(data.get("layout", "")))
         store_scores(locked, interaction, utterances, marks)
+
+
+def read_layout(raw: str) -> dict[str, int]:
+    """How the replies stood: "2,1280,800" from the page's script; anything else is nothing."""
+    numbers = [part for part in raw.split(",") if part.isascii() and part.isdigit()][:3]
+    if len(raw) > 20 or len(numbers) < 3:
+        return {}
+    return dict(zip(("columns", "width", "height"), map(int, numbers), strict=True))
 
 
 def read_scores(
@@ -91,10 +101,11 @@ def store_scores(
         utterance.save()
     interaction.state = Interaction.State.RATED
     interaction.rated_at = timezone.now()
-    interaction.save(update_fields=["state", "rated_at"])
+    interaction.save(update_fields=["state", "rated_at", "layout"])
     if interaction.is_opening:
         conversation.endpoint_id = utterances[chosen].endpoint_id
-        conversation.save(update_fields=["endpoint"])
+        conversation.arm = utterances[chosen].call.arm
+        conversation.save(update_fields=["endpoint", "arm"])
 
 
 @dataclass(frozen=True)

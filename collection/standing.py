@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from collection.conversations import wanted
 from collection.models import Conversation
-from surveys.answers import standing
+from surveys.answers import standing_of_prefetched
 from surveys.models import Participant
 
 
@@ -63,7 +63,7 @@ def in_words(participant: Any) -> str:
 
 def survey_page(participant: Participant) -> tuple[int, int]:
     """(number of the page to be answered next, number of pages), as the person sees them."""
-    state = standing(participant)
+    state = standing_of_prefetched(participant)
     pages, sent = state.sheet.expected(), state.sent
     done = next((i for i, page in enumerate(pages) if page.code not in sent), len(pages))
     return done + 1, len(pages)

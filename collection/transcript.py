@@ -31,8 +31,8 @@ class AttributeRow:
 
 
 def turns(conversation: Conversation) -> list[Turn]:
-    """All turns with their attempts, calls in draw order, replies and reports, in three queries."""
-    calls = ModelCall.objects.select_related("endpoint", "utterance__report")
+    """All turns with their attempts, calls in draw order, replies and reports, in a few queries."""
+    calls = ModelCall.objects.select_related("endpoint").prefetch_related("utterances__report")
     interactions = conversation.interactions.order_by("turn").prefetch_related(
         Prefetch("attempts__calls", calls.order_by("slot", "try_number"))
     )

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from collection import conversations, generation, ratings
+from collection.conversations import Asking
 from collection.models import Conversation, Interaction, Utterance
 from surveys import drafts
 from surveys.errors import DomainError, FieldErrors
@@ -82,9 +83,7 @@ def hub(request: VisitorRequest) -> HttpResponse:
 
 def mine(request: VisitorRequest, number: int) -> Conversation:
     """The conversation with this number among the person's own."""
-    conversation = (
-        request.participant.conversations.select_related("endpoint").filter(number=number).first()
-    )
+    conversation = request.participant.conversations.filter(number=number).first()
     if conversation is None:
         raise Http404
     conversation.participant = request.participant
@@ -101,7 +100,7 @@ def conversation_view(handler: Handler) -> Any:
     def view(request: VisitorRequest, number: int) -> HttpResponse:
         conversation = mine(request, number)
         if not is_talking(request.participant) or not conversation.is_under_way:
-            return redirect("next", request.participant.study.slug)
+            return leave(request)
         return handler(request, conversation)
 
     return view
@@ -123,6 +122,34 @@ def back_to(conversation: Conversation) -> HttpResponse:
     return redirect("conversation", conversation.participant.study.slug, conversation.number)
 
 
+def wants_fragment(request: VisitorRequest) -> bool:
+    """Whether the page's script asks, which has the rest of the page already."""
+    headers = request.headers
+    return "HX-Request" in headers and "HX-History-Restore-Request" not in headers
+
+
+def after(
+    request: VisitorRequest, conversation: Conversation, asking: Asking | None = None
+) -> HttpResponse:
+    """What follows a verb: where the conversation now stands. asking: what is known of that."""
+    if not wants_fragment(request):
+        return back_to(conversation)
+    if asking:
+        return show(request, conversation, last=asking.attempt.interaction)
+    conversation.refresh_from_db(fields=["state", "endpoint"])
+    return show(request, conversation) if conversation.is_under_way else leave(request)
+
+
+def leave(request: VisitorRequest) -> HttpResponse:
+    """To the stage that comes next, which is another page."""
+    slug = request.participant.study.slug
+    if not wants_fragment(request):
+        return redirect("next", slug)
+    response = HttpResponse()
+    response["HX-Redirect"] = reverse("next", args=[slug])
+    return response
+
+
 @require_safe
 @conversation_view
 def conversation_page(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
@@ -138,35 +165,33 @@ def live(request: VisitorRequest, number: int) -> HttpResponse:
     if conversation.state == Conversation.State.OPEN and last and last.state == State.PENDING:
         return HttpResponse(status=204)
     if not conversation.is_under_way:
-        response = HttpResponse(status=200)
-        response["HX-Redirect"] = reverse("next", args=[request.participant.study.slug])
-        return response
-    return show(request, conversation, base="fragment.html")
+        return leave(request)
+    return show(request, conversation, is_fragment=True, last=last)
 
 
 @conversation_action
 def prompt(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
     turn = whole_number(request.POST.get("turn"))
     try:
-        attempt = conversations.add_prompt(conversation, turn, request.POST.get("prompt", ""))
+        asking = conversations.add_prompt(conversation, turn, request.POST.get("prompt", ""))
     except DomainError as error:
         return show(request, conversation, data=request.POST, errors={"prompt": error.message})
-    if attempt:
+    if asking:
         drafts.drop(request.participant, draft_page(conversation, turn, "prompt"))
-        generation.launch(attempt)
-    return back_to(conversation)
+        generation.launch(asking)
+    return after(request, conversation, asking)
 
 
 @conversation_action
 def again(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
     number = whole_number(request.POST.get("attempt"))
     try:
-        attempt = conversations.try_again(conversation, number, request.POST.get("prompt"))
+        asking = conversations.try_again(conversation, number, request.POST.get("prompt"))
     except DomainError as error:
         return show(request, conversation, data=request.POST, errors={"prompt": error.message})
-    if attempt:
-        generation.launch(attempt)
-    return back_to(conversation)
+    if asking:
+        generation.launch(asking)
+    return after(request, conversation, asking)
 
 
 @conversation_action
@@ -177,13 +202,13 @@ def rate(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
     except FieldErrors as error:
         return show(request, conversation, data=request.POST, errors=error.errors)
     drafts.drop(request.participant, draft_page(conversation, turn, "rate"))
-    return back_to(conversation)
+    return after(request, conversation)
 
 
 @conversation_action
 def finish(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
     conversations.finish(conversation)
-    return back_to(conversation)
+    return after(request, conversation)
 
 
 @conversation_action
@@ -193,7 +218,7 @@ def feedback(request: VisitorRequest, conversation: Conversation) -> HttpRespons
     except FieldErrors as error:
         return show(request, conversation, data=request.POST, errors=error.errors)
     drafts.drop(request.participant, draft_page(conversation, 0, "feedback"))
-    return redirect("next", request.participant.study.slug)
+    return leave(request)
 
 
 @conversation_action
@@ -207,7 +232,7 @@ def report_reply(request: VisitorRequest, conversation: Conversation) -> HttpRes
         )
     except DomainError as error:
         return show(request, conversation, errors={"report": error.message})
-    return back_to(conversation)
+    return after(request, conversation)
 
 
 def whole_number(raw: str | None) -> int:
@@ -223,20 +248,24 @@ def show(
     request: VisitorRequest,
     conversation: Conversation,
     *,
-    base: str = "base.html",
+    is_fragment: bool = False,
+    last: Interaction | None = None,
     data: QueryDict | None = None,
     errors: dict[str, str] | None = None,
 ) -> HttpResponse:
-    """The page of a conversation as it stands: opening, waiting, failed, rating, continuing, …"""
-    # A refused form says nothing about where the conversation is: look again.
-    conversation.refresh_from_db(fields=["state", "endpoint"])
-    last = conversations.latest(conversation)
+    """The page of a conversation as it stands: opening, waiting, failed, rating, continuing, …
+
+    last: the latest interaction, if it is known already.
+    """
+    if errors:  # a refused form says nothing about where the conversation is: look again
+        conversation.refresh_from_db(fields=["state", "endpoint"])
+    last = last or conversations.latest(conversation)
     name, context = stage(conversation, last)
     draft = context.get("draft", "")
     if data is None and draft:
         data = drafts.load(request.participant, draft)
     context |= study_context(request.participant) | {
-        "base": base,
+        "base": "fragment.html" if is_fragment or wants_fragment(request) else "base.html",
         "conversation": conversation,
         "texts": request.participant.file.task,
         "protocol": request.participant.protocol,
@@ -265,9 +294,12 @@ def stage(conversation: Conversation, last: Interaction | None) -> tuple[str, Co
             "draft": draft_page(conversation, 0, "feedback"),
         }
     if last is None:
-        return "opening", {"turn": 0, "draft": draft_page(conversation, 0, "prompt")}
-    rated = conversation.interactions.filter(state=State.RATED).prefetch_related("utterances")
-    history = conversations.exchanges(rated)
+        return "opening", {
+            "turn": 0,
+            "draft": draft_page(conversation, 0, "prompt"),
+            "anchor": conversations.anchor_of(conversation),
+        }
+    history = conversations.history(conversation, before=last.turn + (last.state == State.RATED))
     turns = len(history)
     common: Context = {"interaction": last, "turn": last.turn, "history": history, "turns": turns}
     if last.state == State.PENDING:
@@ -297,6 +329,7 @@ def waiting_times(conversation: Conversation, interaction: Interaction) -> Conte
     """Seconds at most and seconds so far: honest also after a take-over, which starts afresh."""
     limit = conversation.participant.protocol.reply_limit_s
     attempt = interaction.attempts.latest("number")
+    generation.take_over_soon(attempt)
     left = (attempt.deadline - timezone.now()).total_seconds()
     return {"limit_s": round(limit), "waited_s": round(min(limit, max(0.0, limit - left)))}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.signing import BadSignature, Signer
 from django.db import IntegrityError, transaction
+from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -21,6 +22,11 @@ from surveys.models import (
     Study,
     fingerprint,
 )
+
+arriving = Signal()
+"""Somebody new comes to `study`. A receiver may raise DomainError: then they don't come in."""
+consenting = Signal()
+"""`participant` is about to consent, within the transaction. A receiver may raise DomainError."""
 
 RECRUITER_IDS = ("PROLIFIC_PID", "participant_label")
 """Parameters that name a person, first match wins."""
@@ -44,6 +50,7 @@ def arrive(study: Study, parameters: Mapping[str, str], known: Participant | Non
     simulated = is_simulated(study, parameters)
     if simulated and study.participants.real().exists():
         raise DomainError("real_people", _("This study has real participants."))
+    arriving.send(Study, study=study)
     try:
         return enrol(study, external_id, parameters, simulated)
     except IntegrityError:  # the same link was opened twice in the same moment
@@ -140,6 +147,7 @@ def show_consent(participant: Participant) -> None:
 @transaction.atomic
 def consent(participant: Participant) -> None:
     """Keep that the person consented, and to which text. A second time changes nothing."""
+    consenting.send(Participant, participant=participant)
     document = filled_consent(participant.study, participant.language)
     sha256 = fingerprint(document)
     text, _created = ConsentText.objects.get_or_create(

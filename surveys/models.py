@@ -6,10 +6,12 @@ What identifies a person lives in Identity alone, apart from the answers.
 import hashlib
 import json
 import secrets
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
@@ -109,6 +111,15 @@ class Study(models.Model):
     languages = models.JSONField(default=list, blank=True)
     """Codes offered beside the instrument's own language."""
     is_open = models.BooleanField(default=True, help_text=_("New people can take part."))
+    budget_usd = models.DecimalField(
+        _("budget"),
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+        help_text=_("US dollars for model calls. Near it, new people are asked to come later."),
+    )
     is_demo = models.BooleanField(default=False)
 
     locale = models.CharField(

@@ -217,7 +217,7 @@ def add_turn(
         number=0,
         eligible=[],
         drawn=[model.pk for model in models],
-        probability=1.0,
+        inclusion={},
         started_at=START,
         deadline=START,
     )

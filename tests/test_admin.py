@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from collection.export.write import FILES
-from collection.models import Conversation, ModelCall, ModelEndpoint, Utterance
+from collection.models import Conversation, ModelCall, ModelEndpoint, ProviderLimit, Utterance
 from collection.standing import Stage
 from config.journey import progress_of
 from surveys import enrolment
@@ -39,7 +39,7 @@ from tests.walk import Person
 pytestmark = pytest.mark.django_db
 
 OURS = [model for model in admin.site._registry if model.__module__.split(".")[0] != "django"]
-EDITABLE = [Study, ModelEndpoint]
+EDITABLE = [Study, ModelEndpoint, ProviderLimit]
 READ_ONLY = [model for model in OURS if model not in EDITABLE]
 ADDED = [Instrument]
 """Rows of which can be added, and never changed."""
@@ -87,6 +87,7 @@ def talker(alice: Person, study: Study, model_server: ModelServer) -> Person:
 def test_it_works(admin_client: Client, talker: Person) -> None:
     talker.post("problem/", {"text": "The page was blank.", "from_page": "/s/prism/hub/"})
     Decline.objects.create(study=talker.study, date=timezone.now().date(), source="open link")
+    ProviderLimit.objects.create(provider_code="openai", max_concurrent=20)
     assert words(admin_client.get(reverse("admin:index")))
     for model in OURS:
         assert words(admin_client.get(list_url(model)))
@@ -608,7 +609,7 @@ def test_an_instrument_reads_as_its_pages(admin_client: Client, study: Study) ->
 def endpoint_form(endpoint: ModelEndpoint, **changes: Any) -> dict[str, Any]:
     names = ["long_name", "short_name", "longcode", "model_family", "model_provider"]
     names += ["provider_code", "model_provider_type", "model_type", "link", "header"]
-    names += ["litellm_model", "api_base", "key_name"]
+    names += ["litellm_model", "api_base", "key_name", "weight"]
     fields = {name: getattr(endpoint, name) for name in names}
     documents = {"parameters": json.dumps(endpoint.parameters), "default_params": "{}"}
     studies = list(endpoint.studies.values_list("pk", flat=True))

@@ -24,6 +24,7 @@ def alice(study: Study, monkeypatch: pytest.MonkeyPatch) -> Person:
     with monkeypatch.context() as patch:
         patch.setattr(generation, "launch", lambda attempt: None)
         person.prompt(0)
+    generation.free_leases()
     return person
 
 

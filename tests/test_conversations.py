@@ -57,7 +57,9 @@ def test_the_opening_draw_is_stored(alice: Person, study: Study, model_server: M
     alice.prompt(0)
     attempt = alice.conversation.interactions.get().attempts.get()
     assert attempt.eligible == [e.pk for e in endpoints[1:]]
-    assert attempt.probability == pytest.approx(4 / 5)
+    assert attempt.strategy == "uniform"
+    assert attempt.inclusion == {str(pk): pytest.approx(4 / 5) for pk in attempt.drawn}
+    assert [row[2] for row in attempt.pairs] == [pytest.approx(3 / 5)] * 6
     calls = list(attempt.calls.all())
     assert [call.endpoint_id for call in calls] == attempt.drawn
     assert len(set(attempt.drawn)) == 4

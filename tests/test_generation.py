@@ -29,7 +29,15 @@ def opened(alice: Person, monkeypatch: pytest.MonkeyPatch) -> Attempt:
         patch.setattr(generation, "launch", lambda attempt: None)
         alice.start()
         alice.prompt(0)
+    generation.free_leases()
     return Attempt.objects.get()
+
+
+def work_of(attempt: Attempt) -> generation.Work:
+    """As the process had it that began it."""
+    attempt.refresh_from_db()
+    calls = attempt.calls.filter(outcome="pending").order_by("slot")
+    return generation.as_work(attempt, list(calls))
 
 
 def test_a_hanging_and_a_dripping_model_are_cut_and_the_turn_goes_on(
@@ -77,8 +85,9 @@ def test_a_dead_process_is_taken_over_and_only_open_slots_are_called(
     alice: Person, monkeypatch: pytest.MonkeyPatch, model_server: ModelServer
 ) -> None:
     attempt = opened(alice, monkeypatch)
+    work = work_of(attempt)
     done = attempt.calls.get(slot=1)
-    generation.keep(done.pk, reply("Already here"))
+    generation.keep(work.slots[1], work, reply("Already here"))
     long_ago = timezone.now() - timedelta(minutes=5)
     Attempt.objects.update(started_at=long_ago, deadline=long_ago, lease_until=long_ago)
     assert generation.abandoned() == [attempt.pk]
@@ -88,30 +97,46 @@ def test_a_dead_process_is_taken_over_and_only_open_slots_are_called(
     assert Utterance.objects.get(call=done).model_response == "Already here"
     assert Interaction.objects.get().state == "settled"
     assert generation.abandoned() == []
+    lost = attempt.calls.filter(outcome="cancelled")
+    assert {call.slot for call in lost} == {0, 2, 3}
+    assert {(call.try_number, call.error_class) for call in lost} == {(0, "ProcessEnded")}
+    assert attempt.calls.filter(try_number=1, outcome="ok").count() == 3
 
 
 def test_a_lease_is_held_by_one(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = opened(alice, monkeypatch)
-    assert generation.claim(attempt.pk) is not None
-    assert generation.claim(attempt.pk) is None
+    assert generation.abandoned() == [attempt.pk]
+    assert generation.take_over(attempt.pk) is not None
+    assert generation.take_over(attempt.pk) is None
     assert generation.abandoned() == []
-    generation.free_leases()
-    assert generation.claim(attempt.pk) is not None
+    generation.free_leases([attempt.pk])
+    assert generation.take_over(attempt.pk) is not None
+
+
+def test_who_begins_has_the_lease_and_renews_it(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = opened(alice, monkeypatch)
+    generation.renew([attempt.pk])
+    assert generation.abandoned() == []
+    assert generation.take_over(attempt.pk) is None
 
 
 def test_settling_twice_is_settling_once(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = opened(alice, monkeypatch)
+    work = work_of(attempt)
     async_to_sync(generation.run)(attempt.pk)
-    generation.settle(attempt.pk)
+    assert generation.settle(work) is None
     async_to_sync(generation.run)(attempt.pk)
     assert Utterance.objects.count() == 4
 
 
 def test_a_late_reply_changes_nothing(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = opened(alice, monkeypatch)
+    work = work_of(attempt)
     call = attempt.calls.get(slot=0)
-    assert generation.keep(call.pk, reply("First"))
-    assert generation.keep(call.pk, reply("Second"))
+    assert generation.keep(work.slots[0], work, reply("First")) is True
+    assert generation.keep(work.slots[0], work, reply("Second")) is None
     call.refresh_from_db()
     assert call.text == "First"
 
@@ -160,7 +185,7 @@ def test_html_in_a_reply_is_text(alice: Person, study: Study, model_server: Mode
 
 
 def reply(text: str) -> llm.Reply:
-    return llm.Reply("ok", text, "stop", "", "", 10, 1, 1, None, False)
+    return llm.Reply("ok", text, "stop", latency_ms=10, prompt_tokens=1, completion_tokens=1)
 
 
 def test_conversation_page_queries_do_not_grow_with_turns(

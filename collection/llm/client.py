@@ -9,12 +9,15 @@ import re
 import threading
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from django.conf import settings
 
-from collection.llm import demo
+from collection.llm import addresses, demo
+from collection.llm.gate import Held, gate_of
 
 NO_KEY = "none"
 """Sent where no key is named. Without any, litellm would take one from the environment and send
@@ -28,6 +31,9 @@ MAX_CHARACTERS = 100_000
 """No reply of a study comes near; a page with more would not be readable, or load."""
 
 MAX_ERROR_CHARACTERS = 500
+
+LONGEST_WAIT_S = 3600.0
+"""What a Retry-After is taken for at most."""
 
 OURS = {
     "additional_drop_params",
@@ -76,6 +82,17 @@ class ModelSpec:
     """NAME of the key in REFRACT_KEY_NAME; empty for a server that asks for none."""
     parameters: dict[str, Any]
     """Sent as they are."""
+    provider: str = ""
+    """Name of the gate that its calls share with others."""
+    max_concurrent: int | None = None
+    """Calls of the provider at once, from each process."""
+    input_price: Decimal | None = None
+    output_price: Decimal | None = None
+    """US dollars per million tokens, where litellm's table is not to be believed."""
+
+    @property
+    def has_prices(self) -> bool:
+        return self.input_price is not None and self.output_price is not None
 
 
 @dataclass(frozen=True)
@@ -93,7 +110,11 @@ class Reply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost_usd: Decimal | None = None
-    """By litellm's price table; None where it knows no price."""
+    """By the endpoint's prices or litellm's table; None where neither knows."""
+    retry_after_s: float | None = None
+    """What a server that is too busy asks us to wait."""
+    queued_ms: int = 0
+    """Of the latency: waiting for a place at the provider's gate."""
     was_repaired: bool = False
     """Characters that cannot be stored (NUL, lone surrogates) became U+FFFD."""
 
@@ -144,29 +165,59 @@ async def complete(
         # Before the clock starts: a model is not to blame for a server that has just started.
         await asyncio.to_thread(warm)
     began = time.monotonic()
-    reply = await ask(spec, messages, limit_s, seed)
-    return replace(reply, latency_ms=round((time.monotonic() - began) * 1000))
+    gate = gate_of(spec.provider)
+    queued = limit_s
+    reply = None
+    try:
+        if limit_s <= 0:
+            raise TimeoutError
+        async with asyncio.timeout(limit_s), gate.place(spec.max_concurrent, limit_s):
+            queued = time.monotonic() - began
+            reply = await ask(spec, messages, seed)
+            if reply.retry_after_s:
+                gate.hold(reply.retry_after_s)
+    except TimeoutError:
+        where = "Queue" if queued == limit_s else "TimeLimit"
+        reply = Reply("timeout", error_class=where, error_message=f"cut at {limit_s:g} s")
+    except Held as error:
+        reply = failure("error", error)
+    return replace(
+        reply,
+        latency_ms=round((time.monotonic() - began) * 1000),
+        queued_ms=round(min(queued, limit_s) * 1000),
+    )
 
 
-async def ask(spec: ModelSpec, messages: list[dict[str, str]], limit_s: float, seed: int) -> Reply:
+async def ask(spec: ModelSpec, messages: list[dict[str, str]], seed: int) -> Reply:
     import litellm
     from litellm.exceptions import ContentPolicyViolationError, Timeout
 
     try:
-        if limit_s <= 0:
-            raise TimeoutError
         arguments = call_arguments(spec, seed)
-        async with asyncio.timeout(limit_s):
-            response = await litellm.acompletion(messages=messages, **arguments)
-        return read(response)
-    except TimeoutError:
-        return Reply("timeout", error_class="TimeLimit", error_message=f"cut at {limit_s:g} s")
+        if spec.api_base and not settings.PRIVATE_ADDRESSES:
+            await asyncio.to_thread(addresses.check, spec.api_base)
+        response = await litellm.acompletion(messages=messages, **arguments)
+        return read(response, spec)
     except Timeout as error:
         return failure("timeout", error)
     except ContentPolicyViolationError as error:
         return failure("filtered", error)
     except Exception as error:
-        return failure("error", error)
+        return replace(failure("error", error), retry_after_s=retry_after(error))
+
+
+def retry_after(error: Exception) -> float | None:
+    """Seconds that a server asks us to wait, from its Retry-After; None if it does not."""
+    headers = getattr(error, "litellm_response_headers", None)
+    headers = headers or getattr(getattr(error, "response", None), "headers", None) or {}
+    raw = str(headers.get("retry-after") or headers.get("Retry-After") or "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", raw, re.ASCII):
+        return min(float(raw), LONGEST_WAIT_S)
+    try:
+        wait = parsedate_to_datetime(raw) - datetime.now(UTC)
+    except (ValueError, TypeError):
+        return None
+    return min(max(wait.total_seconds(), 0.0), LONGEST_WAIT_S)
 
 
 def call_arguments(spec: ModelSpec, seed: int) -> dict[str, Any]:
@@ -198,7 +249,7 @@ def find_key(name: str) -> str:
     return key
 
 
-def read(response: Any) -> Reply:
+def read(response: Any, spec: ModelSpec) -> Reply:
     """A litellm ModelResponse as a Reply. Raises MalformedResponse."""
     if not response.choices:
         raise MalformedResponse("no choices")
@@ -213,7 +264,7 @@ def read(response: Any) -> Reply:
         finish_reason=storable(str(choice.finish_reason or "")),
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
-        cost_usd=cost(response),
+        cost_usd=cost(response, spec),
         was_repaired=UNSTORABLE.search(raw) is not None,
     )
     if reply.finish_reason == "content_filter":
@@ -246,9 +297,40 @@ def tokens(response: Any) -> tuple[int | None, int | None]:
     return usage.prompt_tokens, usage.completion_tokens
 
 
-def cost(response: Any) -> Decimal | None:
+def cost(response: Any, spec: ModelSpec) -> Decimal | None:
+    """By the endpoint's own prices, else by litellm's table; None if either says nothing."""
+    prompt_tokens, completion_tokens = tokens(response)
+    if spec.has_prices and prompt_tokens is not None and completion_tokens is not None:
+        return priced(spec, prompt_tokens, completion_tokens)
     usd = response._hidden_params.get("response_cost")
     return Decimal(f"{usd:.8f}") if usd else None  # 0 is also what litellm calls an unknown price
+
+
+def priced(spec: ModelSpec, prompt_tokens: int, completion_tokens: int) -> Decimal:
+    assert spec.input_price is not None
+    assert spec.output_price is not None
+    usd = spec.input_price * prompt_tokens + spec.output_price * completion_tokens
+    return (usd / 1_000_000).quantize(Decimal("1e-8"))
+
+
+def expected_cost(spec: ModelSpec, prompt_tokens: int, completion_tokens: int) -> Decimal | None:
+    """US dollars for a call with so many tokens; None where no price is known. May import
+    litellm, which takes seconds."""
+    if spec.has_prices:
+        return priced(spec, prompt_tokens, completion_tokens)
+    warm()
+    import litellm
+
+    try:
+        parts = litellm.cost_per_token(
+            model=spec.litellm_model,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+        )
+    except Exception:  # whatever litellm raises for a model that its table lacks
+        return None
+    usd = sum(parts)
+    return Decimal(f"{usd:.8f}") if usd else None
 
 
 def failure(outcome: str, error: Exception) -> Reply:

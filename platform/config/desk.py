@@ -45,6 +45,7 @@ UNFOLD = {
                 (_("Participants"), "group", "surveys_participant"),
                 (_("Conversations"), "forum", "collection_conversation"),
                 (_("Model endpoints"), "memory", "collection_modelendpoint"),
+                (_("Provider limits"), "speed", "collection_providerlimit"),
             ),
             group(
                 _("Reports"),

@@ -1,5 +1,8 @@
 """How errors look: one kind page for whatever a view let through."""
 
+import logging
+
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.functional import Promise
@@ -8,6 +11,11 @@ from django.utils.translation import gettext_lazy as _
 from surveys.errors import DomainError
 from surveys.models import Study
 from surveys.visitor import speak
+
+log = logging.getLogger("refract.errors")
+
+AWAY_S = 5
+"""After so long it is worth to try again."""
 
 
 class DomainErrorMiddleware:
@@ -22,9 +30,11 @@ class DomainErrorMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, DomainError):
-            return None
-        return message_page(request, error.message, status=403)
+        if isinstance(error, DomainError):
+            return message_page(request, error.message, status=403)
+        if isinstance(error, OperationalError | InterfaceError):
+            return database_away(request)
+        return None
 
 
 def message_page(request: HttpRequest, message: str | Promise, status: int) -> HttpResponse:
@@ -33,6 +43,14 @@ def message_page(request: HttpRequest, message: str | Promise, status: int) -> H
     if study:
         speak(request, study)  # the view may not have come so far
     return render(request, "message.html", {"message": message}, status=status)
+
+
+def database_away(request: HttpRequest) -> HttpResponse:
+    """While the database restarts: a page that needs none, and comes back by itself."""
+    log.exception("the database is away")
+    response = render(request, "away.html", {"seconds": AWAY_S}, status=503)
+    response["Retry-After"] = str(AWAY_S)
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
