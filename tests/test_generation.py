@@ -198,5 +198,5 @@ def test_conversation_page_queries_do_not_grow_with_turns(
         alice.prompt(turn)
         alice.rate(turn, 1, 2)
     assert conversations.complete_turns(alice.conversation) == 6
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(9):
         alice.client.get("/s/prism/c/1/")

@@ -16,7 +16,8 @@ from django.core.management import call_command
 
 READY_WITHIN_S = 60.0
 """Much more than a start takes."""
-STOPS_WITHIN_S = 10.0
+STOPS_WITHIN_S = 30.0
+"""It lets turns under way finish."""
 
 
 class ServerError(Exception):
@@ -45,6 +46,7 @@ def command(port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port)),
         *("--lifespan", "on", "--ws", "websockets-sansio", "--log-level", "warning"),
+        *("--timeout-graceful-shutdown", "5"),
         "config.asgi:application",
     ]
 
