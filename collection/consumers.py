@@ -9,8 +9,6 @@ from collection import generation, metrics
 from collection.models import Interaction
 from surveys.visitor import read_cookie
 
-PENDING = Interaction.State.PENDING
-
 
 class SettledConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """Opened by the waiting page of one conversation; closes itself once it has spoken."""
@@ -26,41 +24,25 @@ class SettledConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 metrics.socket_closed()
 
     async def connect(self) -> None:
-        found = await self.look()
-        if found is None:
-            await self.close()
-            return
-        conversation_id, is_pending = found
-        self.group = generation.group_name(conversation_id)
-        await self.channel_layer.group_add(self.group, self.channel_name)
-        await self.accept()
-        metrics.socket_opened()
-        self.is_counted = True
-        # It may have settled between the page and this socket: look once more, now that we listen.
-        if not is_pending or not (await self.look() or found)[1]:
-            await self.settled({})
-
-    async def look(self) -> tuple[int, bool] | None:
-        found: tuple[int, bool] | None = await database_sync_to_async(self.latest)()
-        return found
-
-    def latest(self) -> tuple[int, bool] | None:
-        """(id of the conversation, whether its latest turn is pending); None for strangers."""
         route = self.scope["url_route"]["kwargs"]
         visit = read_cookie(route["slug"], self.scope["cookies"])
         if visit is None:
-            return None
-        row = (
-            Interaction.objects.filter(
-                conversation__participant__key=visit.key,
-                conversation__participant__study__slug=route["slug"],
-                conversation__number=route["number"],
-            )
-            .order_by("-turn")
-            .values_list("conversation", "state")
-            .first()
+            await self.close()
+            return
+        # First listen, then look: it may settle between the two.
+        self.group = generation.group_name(visit.key, route["number"])
+        await self.channel_layer.group_add(self.group, self.channel_name)
+        state = await database_sync_to_async(latest_state)(
+            visit.key, route["slug"], route["number"]
         )
-        return (row[0], row[1] == PENDING) if row else None
+        if state is None:
+            await self.close()
+            return
+        await self.accept()
+        metrics.socket_opened()
+        self.is_counted = True
+        if state != Interaction.State.PENDING:
+            await self.settled({})
 
     async def settled(self, _event: dict[str, Any]) -> None:
         await self.send(text_data="settled")
@@ -69,3 +51,13 @@ class SettledConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def disconnect(self, _code: int) -> None:
         if self.group:
             await self.channel_layer.group_discard(self.group, self.channel_name)
+
+
+def latest_state(key: str, slug: str, number: int) -> str | None:
+    """Of the latest turn of a person's conversation; None for strangers."""
+    turns = Interaction.objects.filter(
+        conversation__participant__key=key,
+        conversation__participant__study__slug=slug,
+        conversation__number=number,
+    )
+    return turns.order_by("-turn").values_list("state", flat=True).first()

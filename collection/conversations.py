@@ -200,13 +200,10 @@ def clean_prompt(conversation: Conversation, raw: str) -> str:
 
 def lock(conversation: Conversation) -> Conversation:
     """The conversation as it is now, locked: look only after this."""
-    return (
-        Conversation.objects.select_for_update(of=("self",))
-        .select_related("participant__study", "participant__instrument")
-        # Large, and not looked at while others wait for the lock.
-        .defer("participant__instrument__document", "participant__study__consent_document")
-        .get(pk=conversation.pk)
-    )
+    locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
+    # Not joined: nobody else should wait while a person, a study and a survey are read again.
+    locked.participant = conversation.participant
+    return locked
 
 
 def try_again(conversation: Conversation, attempt: int, raw: str | None) -> Asking | None:

@@ -6,18 +6,17 @@ nothing serves (tests, commands) `launch` runs them to their end instead.
 
 import asyncio
 import contextvars
+import hashlib
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import ParamSpec, TypeVar
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from collection import (
@@ -40,11 +39,10 @@ from collection.models import (
     Utterance,
     can_be_shown,
 )
+from collection.writer import in_thread, persistently, written
 from surveys import tracing
 from surveys.protocol import Protocol
 
-P = ParamSpec("P")
-T = TypeVar("T")
 Outcome = ModelCall.Outcome
 
 log = logging.getLogger("refract.generation")
@@ -54,9 +52,6 @@ SWEEP_EVERY_S = 5.0
 REPEAT_AT_MOST = 3
 """Calls per slot that asks again after a failure, all within the limit of the turn."""
 REPEAT_PAUSE_S = 0.5
-DATABASE_AWAY_S = 60.0
-"""So long a finished call waits for the database to come back, to be written down."""
-DATABASE_PAUSE_S = 0.5
 
 _serving_loop: asyncio.AbstractEventLoop | None = None
 _running: dict[int, "asyncio.Task[None]"] = {}
@@ -179,7 +174,7 @@ async def finish(work: Work) -> None:
     tracing.request_id.set(work.request_id)
     try:
         await ask_all(work)
-        settled = await persistently(settle, work)
+        settled = await written(settle, work)
         if settled:
             await tell(work.conversation)
             note_turn(work, settled)
@@ -208,7 +203,7 @@ async def fill(slot: Slot, work: Work) -> int:
     """Ask one model, and again or another one as the protocol says; how many replies there are."""
     while True:
         reply = await ask(slot, work)
-        kept = await persistently(keep, slot, work, reply)
+        kept = await written(keep, slot, work, reply)
         if kept is None:  # another process has taken the attempt over
             return 0
         if kept:
@@ -231,7 +226,7 @@ async def ask(slot: Slot, work: Work) -> llm.Reply:
             raise
         ms = round((time.monotonic() - began) * 1000)
         cut = llm.Reply(Outcome.CANCELLED, error_class="NotNeeded", latency_ms=ms)
-        await asyncio.shield(persistently(keep, slot, work, cut))
+        await asyncio.shield(written(keep, slot, work, cut))
         raise
     return with_parts(reply, slot)
 
@@ -261,31 +256,6 @@ async def next_try(slot: Slot, work: Work, reply: llm.Reply) -> Slot | None:
     if work.is_opening and work.protocol.on_failure == "replace" and not slot.is_replacement:
         return await persistently(put_in_place, slot, work)
     return None
-
-
-async def persistently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do database work in the thread that all attempts share, also if the database is away."""
-    give_up = time.monotonic() + DATABASE_AWAY_S
-    while True:
-        try:
-            return await in_thread(work, *args, **kwargs)
-        except (OperationalError, InterfaceError):
-            if time.monotonic() > give_up:
-                raise
-            log.warning("the database is away; %s will be tried again", work.__name__)
-            await asyncio.sleep(DATABASE_PAUSE_S)
-
-
-async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    def guarded() -> T:
-        try:
-            return work(*args, **kwargs)
-        except (OperationalError, InterfaceError):
-            if not connection.in_atomic_block:
-                connection.close()  # a broken one would fail for ever
-            raise
-
-    return await sync_to_async(guarded, thread_sensitive=True)()
 
 
 def keep(slot: Slot, work: Work, reply: llm.Reply) -> bool | None:
@@ -365,7 +335,7 @@ def put_in_place(slot: Slot, work: Work) -> Slot | None:
     return as_slot(call, work.conversation, work.turn, work.attempt_number)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def settle(work: Work) -> list[ModelCall] | None:
     """All slots have ended: show the replies together, or say that there were too few.
 
@@ -377,8 +347,7 @@ def settle(work: Work) -> list[ModelCall] | None:
     )
     if not attempt.update(settled_at=timezone.now()):
         return None
-    calls = ModelCall.objects.filter(attempt=work.attempt_id).select_related("endpoint")
-    shown = [call for call in calls.order_by("slot", "try_number") if call.is_shown]
+    shown = [call for call in calls_of(work.attempt_id) if call.is_shown]
     interaction = Interaction.objects.filter(pk=work.interaction_id)
     if sum(len(call.replies) for call in shown) < replies_needed(work):
         interaction.update(state=Interaction.State.FAILED)
@@ -387,6 +356,19 @@ def settle(work: Work) -> list[ModelCall] | None:
     Utterance.objects.bulk_create(utterances(work, shown))
     interaction.update(state=Interaction.State.SETTLED)
     return shown
+
+
+def calls_of(attempt_id: int) -> QuerySet[ModelCall]:
+    """In draw order, with what their replies need and none of what was sent."""
+    return (
+        ModelCall.objects.filter(attempt=attempt_id)
+        .select_related("endpoint")
+        .only(
+            *("slot", "try_number", "outcome", "text", "parts", "latency_ms"),
+            *("endpoint__short_name", "endpoint__model_family", "endpoint__model_provider"),
+        )
+        .order_by("slot", "try_number")
+    )
 
 
 def utterances(work: Work, shown: list[ModelCall]) -> list[Utterance]:
@@ -431,15 +413,17 @@ def note_turn(work: Work, shown: list[ModelCall]) -> None:
     metrics.turn_settled(kind, took, max(0.0, took - slowest))
 
 
-def group_name(conversation_id: int) -> str:
-    return f"conversation-{conversation_id}"
+def group_name(participant_key: str, number: int) -> str:
+    """Of those who wait for a conversation. The key opens a person's pages: its hash must do."""
+    return f"waiting-{hashlib.sha256(participant_key.encode()).hexdigest()[:32]}-{number}"
 
 
 async def tell(conversation: Conversation) -> None:
     """Tell waiting pages that the turn has settled; those that miss it poll."""
     layer = get_channel_layer()
+    group = group_name(conversation.participant.key, conversation.number)
     try:
-        await layer.group_send(group_name(conversation.pk), {"type": "settled"})
+        await layer.group_send(group, {"type": "settled"})
     except Exception:
         log.exception("conversation %s: its page could not be told", conversation.pk)
 
