@@ -14,7 +14,7 @@ from surveys.errors import DomainError, FieldErrors
 from surveys.instruments.conditions import Value
 from surveys.instruments.schema import Comprehension, Page, Question
 from surveys.models import Order, PageVisit, Participant, Response
-from surveys.reading import Answer, read
+from surveys.reading import Answer, Stored, read
 from surveys.sheet import Sheet
 from surveys.variants import arms_of
 
@@ -24,7 +24,7 @@ class Standing:
     """A person's survey as it stands in the database."""
 
     sheet: Sheet
-    responses: dict[str, Response]
+    responses: dict[str, Stored]
     visits: dict[str, PageVisit]
     """Page code -> visit, of every page that was opened."""
 
@@ -45,12 +45,30 @@ def standing(participant: Participant) -> Standing:
     return known or read_again(participant)
 
 
+STORED = Response.objects.values_list("question", "value", "touches", "attempts", "is_shown")
+"""Rows for `Stored`. Every step reads a person's answers twice: as models they cost double."""
+
+
 def read_again(participant: Participant) -> Standing:
-    responses = {response.question: response for response in participant.responses.all()}
+    responses = {code: Stored(*row) for code, *row in STORED.filter(participant=participant)}
+    return _stand(participant, responses, PageVisit.objects.filter(participant=participant))
+
+
+def standing_of_prefetched(participant: Participant) -> Standing:
+    """Without a query, if responses, pages and assignments were prefetched."""
+    responses = {
+        row.question: Stored(row.value, row.touches, row.attempts, row.is_shown)
+        for row in participant.responses.all()
+    }
+    return _stand(participant, responses, participant.pages.all())
+
+
+def _stand(
+    participant: Participant, responses: dict[str, Stored], visits: Iterable[PageVisit]
+) -> Standing:
     values = {code: response.value for code, response in responses.items()}
     sheet = Sheet(participant.file, participant.seed, arms_of(participant), values)
-    visits = {visit.page: visit for visit in participant.pages.all()}
-    found = Standing(sheet, responses, visits)
+    found = Standing(sheet, responses, {visit.page: visit for visit in visits})
     participant.__dict__["_standing"] = found
     return found
 
@@ -72,7 +90,7 @@ def pages_to_expect(participant: Participant) -> list[Page]:
 def open_page(participant: Participant, page: Page) -> bool:
     """Note that a page is shown and in which orders its parts stand; whether it is the first time.
 
-    Without a transaction of its own: both notes can be made again.
+    Both notes can be made again.
     """
     state = standing(participant)
     if page.code in state.visits:
@@ -81,15 +99,10 @@ def open_page(participant: Participant, page: Page) -> bool:
     if not state.visits:
         orders |= state.sheet.page_orders()
     visit = PageVisit(participant=participant, page=page.code, shown_at=timezone.now())
-    PageVisit.objects.bulk_create([visit], ignore_conflicts=True)
-    if orders:
-        Order.objects.bulk_create(
-            [
-                Order(participant=participant, scope=scope, codes=codes)
-                for scope, codes in orders.items()
-            ],
-            ignore_conflicts=True,
-        )
+    drawn = [Order(participant=participant, scope=scope, codes=orders[scope]) for scope in orders]
+    with transaction.atomic():
+        PageVisit.objects.bulk_create([visit], ignore_conflicts=True)
+        Order.objects.bulk_create(drawn, ignore_conflicts=True)
     return True
 
 
@@ -109,9 +122,9 @@ def locked(participant: Participant) -> Iterator[Standing]:
     """Where the person stands, while no other tab of theirs can change it."""
     with transaction.atomic():
         ends = ("survey_finished_at", "screened_at", "stopped_at")
-        row = Participant.objects.select_for_update().only(*ends).get(pk=participant.pk)
-        for name in ends:
-            setattr(participant, name, getattr(row, name))
+        row = Participant.objects.select_for_update().values(*ends).get(pk=participant.pk)
+        for name, value in row.items():
+            setattr(participant, name, value)
         yield read_again(participant)
 
 
@@ -177,7 +190,7 @@ def judged(state: Standing, page: Page, data: QueryDict, untouched: bool) -> Out
 
 
 def _judge_attempt(
-    outcome: Outcome, question: Comprehension, before: Response | None, data: QueryDict
+    outcome: Outcome, question: Comprehension, before: Stored | None, data: QueryDict
 ) -> None:
     """Count an attempt once, however often its form is sent; once passed, it stays passed."""
     attempts = list(before.attempts) if before else []
@@ -201,7 +214,7 @@ def _store(participant: Participant, page: Page, outcome: Outcome, data: QueryDi
     state = standing(participant)
     _store_visit(participant, state, page, data)
     participant.drafts.filter(page=draft_page(page)).delete()
-    mark_unreachable(state)
+    mark_unreachable(participant, state)
     if outcome.is_screened:
         participant.screened_at = timezone.now()
         participant.save(update_fields=["screened_at"])
@@ -257,21 +270,20 @@ def _store_answers(participant: Participant, outcome: Outcome, answers: dict[str
         update_fields=["value", "touches", "attempts", "language", "is_shown", "answered_at"],
     )
     state = standing(participant)
-    state.responses |= {row.question: row for row in rows}
+    state.responses |= {row.question: Stored(row.value, row.touches, row.attempts) for row in rows}
     values = {code: response.value for code, response in state.responses.items()}
     state.sheet = replace(state.sheet, values=values)
 
 
-def mark_unreachable(state: Standing) -> None:
+def mark_unreachable(participant: Participant, state: Standing) -> None:
     """Keep beside each answer whether the others still lead to its question."""
     shown = state.sheet.shown
-    changed = [row for code, row in state.responses.items() if row.is_shown != (code in shown)]
-    for row in changed:
-        row.is_shown = not row.is_shown
-        # By its name: what was just written together has no id here.
-        Response.objects.filter(participant=row.participant_id, question=row.question).update(
-            is_shown=row.is_shown
-        )
+    for code, stored in state.responses.items():
+        if stored.is_shown != (code in shown):
+            stored.is_shown = not stored.is_shown
+            Response.objects.filter(participant=participant, question=code).update(
+                is_shown=stored.is_shown
+            )
 
 
 def shown_values(participant: Participant) -> dict[str, Value]:

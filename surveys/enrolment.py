@@ -63,9 +63,12 @@ def storable(text: str) -> str:
 
 
 def find(study: Study, external_id: str) -> Participant | None:
-    return Participant.objects.filter(
-        identity__study=study, identity__external_id=external_id
-    ).first()
+    people = Participant.objects.select_related("study", "instrument")
+    return (
+        people.defer("instrument__document")
+        .filter(identity__study=study, identity__external_id=external_id)
+        .first()
+    )
 
 
 @transaction.atomic
@@ -111,6 +114,8 @@ def is_simulated(study: Study, parameters: Mapping[str, str]) -> bool:
 
 def filled_consent(study: Study, language: str = "") -> dict[str, Any]:
     """The consent document in a language, with the study's settings in place of placeholders."""
+    if unread := study.get_deferred_fields():
+        study.refresh_from_db(fields=unread)
     values = {
         "contact_name": study.contact_name,
         "contact_email": study.contact_email,

@@ -11,8 +11,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
+from surveys import controls
 from surveys.instruments.schema import (
     PREFER_NOT_TO_SAY,
+    Check,
     Choosing,
     Comprehension,
     Country,
@@ -31,9 +33,8 @@ from surveys.instruments.schema import (
     Slider,
     Sliders,
 )
-from surveys.models import Response
 from surveys.places import choices as country_choices
-from surveys.reading import DATE_PARTS, RADIO, as_fields
+from surveys.reading import DATE_PARTS, RADIO, Stored, as_fields
 from surveys.sheet import Sheet
 from surveys.sliders import Line, filled
 from surveys.wording import filled as piped
@@ -47,6 +48,8 @@ class Row:
     name: str
     chosen: set[str]
     error: str = ""
+    controls: SafeString | str = ""
+    """The points or columns to choose from."""
 
 
 @dataclass
@@ -60,6 +63,8 @@ class Shown:
     error: str = ""
     text_error: str = ""
     options: list[Option] = field(default_factory=list)
+    controls: SafeString | str = ""
+    """The options as radio buttons, boxes or entries of a list."""
     rows: list[Row] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     countries: SafeString | str = ""
@@ -121,7 +126,7 @@ def shown(sheet: Sheet, question: Question, given: Given) -> Shown:
         case Choosing():
             view.options = [*sheet.items(question), *declining]
         case Multiple():
-            view.options = sheet.items(question)
+            view.controls = controls.boxes(question, sheet.items(question), view.chosen)
         case Country():
             view.countries = country_options(get_language() or "en", view.text)
         case Sliders():
@@ -143,12 +148,19 @@ def shown(sheet: Sheet, question: Question, given: Given) -> Shown:
         case Single():
             view.text = data.get(f"{code}_text", "")
             view.text_error = given.error(f"{code}_text")
+            view.controls = (
+                controls.radios(question, view.options, view.chosen, view.text)
+                if question.display == "radio"
+                else controls.in_list(view.options, view.chosen)
+            )
         case Multiple():
             view.text = data.get(f"{code}_other_text", "")
         case Ranking():
             view.places = list(range(1, question.places + 1))
         case Comprehension():
             view.attempt = given.attempts.get(code, 1)
+    if isinstance(question, Check):
+        view.controls = controls.radios(question, view.options, view.chosen, "")
     return view
 
 
@@ -169,7 +181,13 @@ def rows(sheet: Sheet, question: Likert | Matrix | Ranking, given: Given) -> lis
     drawn = []
     for item in sheet.items(question):
         name = f"{question.code}_{item.code}"
-        drawn.append(Row(item, name, set(given.data.getlist(name)), given.error(name)))
+        row = Row(item, name, set(given.data.getlist(name)), given.error(name))
+        match question:
+            case Likert():
+                row.controls = controls.points(name, question.points, row.chosen)
+            case Matrix():
+                row.controls = controls.cells(question, name, row.chosen, row.error)
+        drawn.append(row)
     return drawn
 
 
@@ -210,7 +228,7 @@ def own_line(line: Line, question: Sliders, given: Given) -> Line:
     )
 
 
-def given_answers(page: Page, responses: Mapping[str, Response]) -> QueryDict:
+def given_answers(page: Page, responses: Mapping[str, Stored]) -> QueryDict:
     """Stored answers in the shape a form would send them."""
     data = QueryDict(mutable=True)
     for question in page.questions:
@@ -220,7 +238,7 @@ def given_answers(page: Page, responses: Mapping[str, Response]) -> QueryDict:
     return data
 
 
-def next_attempts(page: Page, responses: Mapping[str, Response]) -> dict[str, int]:
+def next_attempts(page: Page, responses: Mapping[str, Stored]) -> dict[str, int]:
     """Comprehension checks of a page: the number of the attempt that its form will be."""
     return {
         question.code: len(responses[question.code].attempts) + 1

@@ -17,7 +17,8 @@ from surveys.draws import new_seed
 from surveys.instruments.conditions import Condition
 from surveys.instruments.explain import Reason, explain
 from surveys.instruments.schema import Block, InstrumentFile, Page, Question
-from surveys.models import Instrument, Response
+from surveys.models import Instrument
+from surveys.reading import Stored
 from surveys.sheet import Sheet
 from surveys.variants import drawn
 from surveys.wording import filled as piped
@@ -109,8 +110,7 @@ class Preview:
     @property
     def state(self) -> Standing:
         responses = {
-            code: Response(
-                question=code,
+            code: Stored(
                 value=self.walk.values.get(code, {}),
                 touches=self.walk.touches.get(code, {}),
                 attempts=self.walk.attempts.get(code, []),

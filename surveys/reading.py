@@ -64,6 +64,14 @@ class Answer:
     touches: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
+class Stored(Answer):
+    """An answer as `Response` has it."""
+
+    attempts: list[str] = field(default_factory=list)
+    is_shown: bool = True
+
+
 def read(question: Question, data: QueryDict, untouched_counts: bool) -> Answer:
     """The answer to one question. Raises DomainError or FieldErrors in the person's words."""
     if question.prefer_not_to_say and declines(question, data):

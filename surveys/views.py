@@ -15,9 +15,10 @@ from surveys.answers import draft_page as draft_of
 from surveys.errors import DomainError
 from surveys.instruments.schema import Page
 from surveys.languages import PARAMETERS as LANGUAGE_PARAMETERS
-from surveys.models import Participant, ProblemReport, Study
+from surveys.models import Participant, ProblemReport
 from surveys.texts import clean_text
 from surveys.visitor import (
+    STUDIES,
     VisitorRequest,
     find,
     forget,
@@ -28,6 +29,7 @@ from surveys.visitor import (
     remember,
     set_to,
     speak,
+    speak_to,
 )
 
 
@@ -40,16 +42,18 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 def arrive(request: HttpRequest, slug: str) -> HttpResponse:
     """The study's link. Ids leave the address bar at once."""
-    study = get_object_or_404(Study, slug=slug)
-    speak(request, study)  # a refusal too
+    study = get_object_or_404(STUDIES, slug=slug)
     visit = read_cookie(slug, request.COOKIES)
     known = find(slug, visit)
+    speak_to(request, study, known)  # a refusal too
     # The language is the person's own affair, and no part of where they came from.
     given = request.GET.dict().items()
     parameters = {name: value for name, value in given if name not in LANGUAGE_PARAMETERS}
     participant = enrolment.arrive(study, parameters, known)
     meet(request, participant)
-    response = redirect("next", slug)
+    # Whoever is new has read nothing yet: going straight there saves a request.
+    is_new = not (participant.consent_shown_at or participant.stopped_at)
+    response = redirect("consent" if is_new else "next", slug)
     is_same = known is not None and known.pk == participant.pk
     remember(response, participant, is_trusted=is_same and visit is not None and visit.is_trusted)
     return response
@@ -80,7 +84,7 @@ def consent(request: VisitorRequest) -> HttpResponse:
         }
         if not errors:
             enrolment.consent(participant)
-            response = redirect("next", participant.study.slug)
+            response = after_page(participant)
             remember(response, participant, is_trusted=True)
             return response
     enrolment.show_consent(participant)
@@ -115,7 +119,7 @@ def decline_known(request: VisitorRequest) -> HttpResponse:
 
 @require_safe
 def declined(request: HttpRequest, slug: str) -> HttpResponse:
-    study = get_object_or_404(Study, slug=slug)
+    study = get_object_or_404(STUDIES, slug=slug)
     speak(request, study)
     return render(request, "surveys/declined.html", {"study": study})
 
@@ -123,7 +127,7 @@ def declined(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def information(request: HttpRequest, slug: str) -> HttpResponse:
     """The information page again, to read only."""
-    study = get_object_or_404(Study, slug=slug)
+    study = get_object_or_404(STUDIES, slug=slug)
     consent = enrolment.filled_consent(study, speak(request, study))
     context = {"study": study, "consent": consent, "read_only": True}
     return render(request, "surveys/consent.html", context)

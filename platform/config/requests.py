@@ -33,6 +33,9 @@ class RequestMiddleware:
         identifier = given if SANE.fullmatch(given) else uuid.uuid4().hex
         # On the request too: Django logs refusals when all middleware has returned.
         request.request_id = identifier  # type: ignore[attr-defined]
+        # As our pages send it, whatever is claimed: some decoders fail, others let pass what no
+        # database stores and no page can show.
+        request.encoding = "utf-8"
         token = request_id.set(identifier)
         try:
             response = self.get_response(request)

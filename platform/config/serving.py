@@ -61,7 +61,7 @@ class PageHandler(ASGIHandler):
 
     async def static_file(self, scope: Scope, body: IO[bytes]) -> HttpResponseBase:
         request, refusal = self.create_request(scope, body)
-        if request is None:
+        if refusal is not None:
             return refusal
         found: HttpResponseBase = await self._static(request)
         found.headers["X-Content-Type-Options"] = "nosniff"
@@ -72,8 +72,9 @@ class PageHandler(ASGIHandler):
         set_script_prefix(get_script_prefix(scope))
         request_started.send(sender=self.__class__, scope=scope)
         request, refusal = self.create_request(scope, body)
-        response: HttpResponseBase = refusal if request is None else self.get_response(request)
-        response._handler_class = self.__class__
+        response: HttpResponseBase
+        response = refusal if request is None else self.get_response(request)  # type: ignore[assignment]
+        response._handler_class = self.__class__  # type: ignore[attr-defined]
         if response.streaming:
             close_old_connections()
         else:

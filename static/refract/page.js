@@ -14,13 +14,22 @@
   const ROOM_SHOWN_AT = 200; // characters left
   // With its space. Chinese counts characters.
   const LETTERS_PER_WORD = document.documentElement.lang.startsWith('zh') ? 1 : 6;
-  const SOCKET_TRIES = 3;
+  // Waiting for replies: how often to ask where no socket tells, beside one (it may have died
+  // unnoticed), and in a tab that nobody sees.
+  const ASK_MS = 2000;
+  const ASK_BESIDE_SOCKET_MS = 10000;
+  const ASK_HIDDEN_MS = 30000;
+  const RETRY_AFTER_AT_MOST_S = 60;
+  const REOPEN_MS = 1000; // a socket that was lost; doubles like RETRY_MS
   const TOKEN = 'csrfmiddlewaretoken';
 
   const words = JSON.parse(document.getElementById('page-words')?.textContent ?? '{}');
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
   const inWords = (n) => words.numbers?.[n] ?? String(n);
+  /** Not everybody at the same moment, should a server have been away. */
+  const spread = (ms) => ms * (0.75 + Math.random() / 2);
+  const longer = (ms, times) => Math.min(ms * 2 ** times, Math.max(ms, RETRY_AT_MOST_MS));
 
   /** A change of the same text would be spoken again. */
   function say(element, text) {
@@ -57,12 +66,14 @@
     fade = setTimeout(() => toast?.classList.remove('on'), TOAST_MS);
   }
 
-  /** kind: offline, unsaved, unsent, or empty when all is well. */
-  function showTrouble(kind) {
+  /** kind: offline, unsaved, unsent, unanswered, or empty when all is well.
+      said: what the server says about it, in the place of the page's own words. */
+  function showTrouble(kind, said = '') {
     const place = document.getElementById('trouble');
-    if (!place || (place.dataset.kind ?? '') === kind) return;
+    if (!place || ((place.dataset.kind ?? '') === kind && !said)) return;
     place.dataset.kind = kind;
     const text = kind && document.getElementById(`${kind}-words`)?.content.cloneNode(true);
+    if (said) text.querySelector('p').textContent = said;
     place.replaceChildren(...(text ? [text] : []));
   }
 
@@ -225,6 +236,24 @@
       }
       this.isSent = true;
     }
+
+    /** The form did not arrive. */
+    reopen() {
+      this.isSent = false;
+      this.touch();
+    }
+
+    /** The server has what was sent, and shows it again if it was refused. */
+    forget() {
+      storage.remove(this.key);
+    }
+
+    /** The form was taken off the page. */
+    retire() {
+      clearTimeout(this.timer);
+      this.leave();
+      this.isSent = true;
+    }
   }
 
   const drafts = new Map();
@@ -265,7 +294,7 @@
 
   // -- sending --
 
-  const sent = new Map(); // form -> timer that lets it be sent again
+  const sent = new Map(); // form -> timer that lets it be sent again, where the page itself goes
 
   /** Whether a line still needs a rating; it says so itself, and the first one gets the focus. */
   function asksForRatings(form) {
@@ -276,21 +305,76 @@
     return lines.length > 0;
   }
 
+  function mayBeSent(form, submitter) {
+    if (sent.has(form)) return false;
+    if (!submitter?.formNoValidate && asksForRatings(form)) return false;
+    if (drafts.has(form) && !navigator.onLine) {
+      showTrouble('unsent'); // the browser's error page would replace what was written
+      return false;
+    }
+    return true;
+  }
+
   document.addEventListener('submit', (event) => {
     const form = event.target;
-    if (event.defaultPrevented) return;
-    const draft = drafts.get(form);
-    const isChecked = !event.submitter?.formNoValidate;
-    if (sent.has(form) || (isChecked && asksForRatings(form))) {
+    if (event.defaultPrevented) return; // htmx sends it
+    if (!mayBeSent(form, event.submitter)) {
       event.preventDefault();
-    } else if (draft && !navigator.onLine) {
-      event.preventDefault(); // the browser's error page would replace what was written
-      showTrouble('unsent');
-    } else {
-      sent.set(form, setTimeout(() => sent.delete(form), RESEND_MS));
-      draft?.close();
+      return;
     }
+    sent.set(form, setTimeout(() => sent.delete(form), RESEND_MS));
+    drafts.get(form)?.close();
   });
+
+  // -- sending without leaving the page: the answer is what the page shows next --
+
+  document.addEventListener('htmx:confirm', (event) => {
+    const form = event.target;
+    if (!form.matches('form')) return;
+    if (!mayBeSent(form, event.detail.triggeringEvent?.submitter)) {
+      event.preventDefault();
+      return;
+    }
+    sent.set(form, 0);
+    drafts.get(form)?.close();
+    showTrouble('');
+  });
+
+  const isTaken = (status) => (status >= 200 && status < 400) || status === 422;
+
+  document.addEventListener('htmx:afterRequest', ({ detail: { elt: form, xhr } }) => {
+    if (!form.matches('form')) return;
+    if (isTaken(xhr.status)) {
+      drafts.get(form)?.forget();
+      return;
+    }
+    sent.delete(form);
+    drafts.get(form)?.reopen();
+    const said = xhr.status >= 400 && xhr.status < 500 ? headingOf(xhr.responseText) : '';
+    showTrouble(navigator.onLine ? 'unanswered' : 'unsent', said);
+  });
+
+  /** What a whole page says, of which only the message is wanted. */
+  function headingOf(html) {
+    const page = new DOMParser().parseFromString(html, 'text/html');
+    return page.querySelector('main h1')?.textContent ?? '';
+  }
+
+  /** A whole page is no fragment: whoever is a stranger now, say, is led to the front door. */
+  document.addEventListener('htmx:beforeSwap', ({ detail }) => {
+    if (!detail.shouldSwap || !/^\s*<!doctype/i.test(detail.serverResponse)) return;
+    detail.shouldSwap = false;
+    window.location.assign(detail.xhr.responseURL);
+  });
+
+  /** How the replies stand, which is recorded with the ratings. */
+  document.addEventListener('formdata', ({ target, formData }) => {
+    const cards = all('.replies > .reply', target);
+    if (!cards.length) return;
+    const columns = new Set(cards.map((card) => Math.round(card.getBoundingClientRect().left)));
+    formData.set('layout', [columns.size, window.innerWidth, window.innerHeight].join());
+  });
+
   window.addEventListener('pageshow', (event) => {
     if (event.persisted) sent.clear();
   });
@@ -430,64 +514,178 @@
     }, 2000);
   });
 
-  // -- waiting for the replies --
+  // -- waiting for the replies: a socket tells; where there is none, ask now and then --
 
-  function listen(waiting, tries = 0) {
-    const scheme = window.location.protocol === 'https:' ? 'wss:' : 'ws:';
-    const socket = new WebSocket(`${scheme}//${window.location.host}${waiting.dataset.socket}`);
-    let isDone = false;
-    socket.addEventListener('message', () => {
-      isDone = true;
-      window.htmx?.trigger(waiting, 'settled');
-    });
-    socket.addEventListener('close', () => {
-      if (isDone || !waiting.isConnected || tries >= SOCKET_TRIES) return; // polling goes on
-      setTimeout(() => waiting.isConnected && listen(waiting, tries + 1), 1000 * 2 ** tries);
-    });
+  class Wait {
+    constructor(place) {
+      this.place = place;
+      this.failures = 0; // requests in a row
+      this.tries = 0; // at a socket
+      this.isAsking = false;
+      this.isTold = false; // while asking
+      this.answeredAt = performance.now();
+      this.leastMs = 0; // since then, that the server asks for
+      this.showWaited();
+    }
+
+    begin() {
+      this.isBegun = true;
+      this.showLost();
+      this.listen();
+      this.schedule();
+    }
+
+    get isOver() {
+      return !this.place.isConnected;
+    }
+
+    end() {
+      clearTimeout(this.timer);
+      clearTimeout(this.reopening);
+      clearInterval(this.ticking);
+      this.socket?.close();
+    }
+
+    // The socket says one word: the turn has settled.
+
+    listen() {
+      clearTimeout(this.reopening);
+      if (this.isOver) return;
+      const scheme = window.location.protocol === 'https:' ? 'wss:' : 'ws:';
+      this.socket?.close();
+      const socket = new WebSocket(`${scheme}//${window.location.host}${this.place.dataset.socket}`);
+      this.socket = socket;
+      socket.addEventListener('open', () => this.schedule());
+      socket.addEventListener('message', () => this.ask());
+      socket.addEventListener('close', () => {
+        if (this.isOver || socket !== this.socket) return;
+        this.schedule();
+        const pause = spread(longer(REOPEN_MS, this.tries));
+        this.tries += 1;
+        this.reopening = setTimeout(() => this.listen(), pause);
+      });
+    }
+
+    get hasSocket() {
+      return this.socket?.readyState === WebSocket.OPEN;
+    }
+
+    // Asking. One request at a time, so that its answer is shown once.
+
+    ask() {
+      clearTimeout(this.timer);
+      if (this.isOver) return;
+      this.isTold = this.isAsking;
+      if (this.isAsking) return;
+      this.isAsking = true;
+      this.place.dispatchEvent(new Event('ask'));
+    }
+
+    /** Ask when it is time since the last answer, which a socket that comes or goes may change. */
+    schedule() {
+      clearTimeout(this.timer);
+      if (this.isAsking) return; // its answer decides
+      const beside = this.hasSocket ? ASK_BESIDE_SOCKET_MS : ASK_MS;
+      const usual = document.hidden ? ASK_HIDDEN_MS : beside;
+      const pause = Math.max(longer(usual, this.failures), this.leastMs);
+      const left = this.answeredAt + pause - performance.now();
+      this.timer = setTimeout(() => this.ask(), Math.max(left, 0) + Math.random() * ASK_MS / 2);
+    }
+
+    answered(xhr) {
+      this.isAsking = false;
+      this.answeredAt = performance.now();
+      if (this.isOver) return;
+      const leastS = Number(xhr.status && xhr.getResponseHeader('Retry-After')) || 0;
+      this.leastMs = 1000 * Math.min(leastS, RETRY_AFTER_AT_MOST_S);
+      this.failures = isTaken(xhr.status) ? 0 : this.failures + 1;
+      this.showLost();
+      if (this.isTold && !this.failures) this.ask();
+      else this.schedule();
+    }
+
+    /** The connection is back. */
+    resume() {
+      this.showLost();
+      if (!this.hasSocket) this.listen();
+      this.ask();
+    }
+
+    /** The person is back, perhaps for the tenth time in a second. */
+    look() {
+      if (performance.now() - this.answeredAt >= ASK_MS) this.resume();
+      else this.schedule();
+    }
+
+    // What the person sees meanwhile.
+
+    showLost() {
+      const isOffline = !navigator.onLine;
+      const [lost, away] = ['lost', 'away'].map((id) => document.getElementById(id));
+      if (lost) lost.hidden = !isOffline;
+      if (away) away.hidden = isOffline || !this.failures;
+    }
+
+    showWaited() {
+      const bar = this.place.querySelector('progress');
+      const before = Number(bar.value);
+      const start = performance.now();
+      const tick = () => {
+        const waited = Math.floor(before + (performance.now() - start) / 1000);
+        bar.value = Math.min(waited, bar.max);
+        say(this.place.querySelector('#elapsed'), this.told(waited));
+      };
+      this.ticking = setInterval(tick, 1000);
+      tick();
+    }
+
+    told(waited) {
+      const { words, late, max } = this.place.dataset;
+      if (waited > Number(max) + 2) return late.replace('%n', max);
+      const fives = 5 * Math.floor(Math.min(waited, max) / 5);
+      return fives ? words.replace('%n', fives) : '';
+    }
   }
 
-  function showWaited(waiting) {
-    const bar = waiting.querySelector('progress');
-    const before = Number(bar.value);
-    const most = Number(waiting.dataset.max);
-    const start = performance.now();
-    const text = waiting.querySelector('#elapsed');
-    const tick = () => {
-      if (!waiting.isConnected) return clearInterval(timer);
-      const waited = Math.min(most, Math.floor(before + (performance.now() - start) / 1000));
-      bar.value = waited;
-      const fives = 5 * Math.floor(waited / 5);
-      if (fives) say(text, waiting.dataset.words.replace('%n', fives));
-      return undefined;
-    };
-    const timer = setInterval(tick, 1000);
-    tick();
+  let wait = null;
+
+  function awaitReplies() {
+    const place = document.getElementById('waiting');
+    if (wait?.place !== place) {
+      wait?.end();
+      wait = place && new Wait(place);
+    }
+    if (wait && !wait.isBegun && window.htmx) wait.begin();
   }
 
-  function showLost(isLost) {
-    const notice = document.getElementById('lost');
-    if (notice) notice.hidden = !isLost;
-  }
+  document.addEventListener('htmx:afterRequest', ({ detail }) => {
+    if (detail.elt === wait?.place) wait.answered(detail.xhr);
+  });
+  window.addEventListener('online', () => wait?.resume());
+  window.addEventListener('offline', () => wait?.showLost());
+  window.addEventListener('pageshow', ({ persisted }) => {
+    if (persisted) wait?.resume();
+  });
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden) wait?.look();
+  });
+  window.addEventListener('load', () => {
+    // htmx did not arrive: look anew, as a page without scripts does.
+    if (wait && !window.htmx) setTimeout(() => window.location.reload(), RETRY_MS * 2);
+  });
 
-  const waiting = document.getElementById('waiting');
-  if (waiting) {
-    listen(waiting);
-    showWaited(waiting);
-    showLost(!navigator.onLine);
-    window.addEventListener('offline', () => showLost(true));
-    window.addEventListener('online', () => window.htmx?.trigger(waiting, 'settled'));
-    document.addEventListener('htmx:sendError', () => showLost(true));
-    document.addEventListener('htmx:afterRequest', ({ detail }) => {
-      if (detail.xhr?.status) showLost(detail.xhr.status >= 500);
-    });
-  }
-
-  /** After a swap, reading goes on at the new heading, and what arrived is spoken. */
-  document.addEventListener('htmx:afterSettle', () => {
+  /** After a swap, reading goes on at the new heading or at what was refused. */
+  document.addEventListener('htmx:afterSettle', ({ target, detail }) => {
+    if (!target.closest('main')) return; // the header's news
     const news = document.querySelector('main .sr[role="status"]');
     say(document.getElementById('spoken'), news?.textContent ?? '');
     news?.remove();
-    document.getElementById('heading')?.focus({ preventScroll: true });
+    if (detail.xhr.status === 422) {
+      showFirstWrong();
+      drafts.forEach((draft) => draft.touch()); // what was sent had left the drafts
+    } else {
+      document.getElementById('heading')?.focus({ preventScroll: true });
+    }
   });
 
   // -- after a refusal --
@@ -506,14 +704,22 @@
   // -- beginning, and again after each swap --
 
   function wake() {
+    for (const [form, draft] of drafts) {
+      if (!form.isConnected) {
+        draft.retire();
+        drafts.delete(form);
+        sent.delete(form);
+      }
+    }
     for (const form of all('form')) {
       if (form.dataset.draft && !drafts.has(form)) drafts.set(form, new Draft(form));
       count(form);
     }
     all('textarea').forEach(guide);
+    awaitReplies();
+    sweep([...drafts.values()].map((draft) => draft.key));
   }
 
   wake();
-  sweep([...drafts.values()].map((draft) => draft.key));
   document.addEventListener('htmx:load', wake);
 })();
