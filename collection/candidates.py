@@ -101,7 +101,7 @@ def replacement(
         return None
     pk = rng(conversation.seed, "replacement", attempt, slot).choice(left)
     endpoint = endpoints.with_limits().get(pk=pk)
-    return Asked(endpoint, header(conversation.participant, endpoint, ""))
+    return Asked(endpoint, endpoint.header, model_set_of(conversation.participant))
 
 
 def model_set_of(participant: Participant) -> str:
@@ -142,7 +142,7 @@ def asked_first(
             return [Asked(drawn[0], header(participant, drawn[0], arm), arm) for arm in chosen]
         case "varied":
             k = protocol.opening_models
-            return [Asked(drawn[0], f"{drawn[0].header}\n\n{varied.instruction(k)}", replies=k)]
+            return [Asked(drawn[0], f"{drawn[0].header}\n\n{varied.instruction(k)}", arm, k)]
 
 
 def header(participant: Participant, endpoint: ModelEndpoint, arm: str) -> str:

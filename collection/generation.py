@@ -327,6 +327,7 @@ def put_in_place(slot: Slot, work: Work) -> Slot | None:
             slot=slot.number,
             try_number=slot.try_number + 1,
             endpoint=asked.endpoint,
+            arm=asked.arm,
             is_replacement=True,
             messages=[{"role": "system", "content": asked.header}, *slot.messages[1:]],
             parameters=asked.endpoint.parameters,

@@ -161,11 +161,11 @@ def conversation_page(request: VisitorRequest, conversation: Conversation) -> Ht
 def live(request: VisitorRequest, number: int) -> HttpResponse:
     """What a waiting page asks for: nothing yet (204), or the page's new content."""
     conversation = mine(request, number)
+    if not is_talking(request.participant) or not conversation.is_under_way:
+        return leave(request)
     last = conversations.latest(conversation)
     if conversation.state == Conversation.State.OPEN and last and last.state == State.PENDING:
         return HttpResponse(status=204)
-    if not conversation.is_under_way:
-        return leave(request)
     return show(request, conversation, is_fragment=True, last=last)
 
 

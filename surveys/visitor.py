@@ -79,10 +79,11 @@ VISITORS = (
     Participant.objects.select_related("study", "instrument", "consent")
     # A quarter of a page's cost was in columns that it never shows.
     .only(
-        *("study", "key", "seed", "is_recruited", "language", "survey_finished_at"),
-        *("instructed_at", "completed_at", "screened_at", "stopped_at", "withdrawn_at"),
+        *("study", "key", "seed", "is_recruited", "language", "survey_finished_at", "withdrawn_at"),
+        *("consent_shown_at", "instructed_at", "completed_at", "screened_at", "stopped_at"),
         *("study__slug", "study__is_demo", "study__languages", "study__protocol_json"),
-        *("study__contact_email", "instrument__sha256", "consent__participant"),
+        *("study__contact_email", "study__budget_usd"),
+        *("instrument__sha256", "consent__participant"),
     )
     .order_by()
 )

@@ -12,14 +12,17 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import cache, partial
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -28,6 +31,8 @@ from config.programs import as_user, postgres_bin, redis_server, unprivileged_us
 from config.programs import free_port as free_port
 
 ROOT = Path(__file__).parents[1]
+DATABASE = "refract.sqlite3"
+"""In the data folder, where there is no Postgres."""
 READY_WITHIN_S = 60.0
 """Much more than a start takes: it is reached only when something is wrong."""
 STOPS_WITHIN_S = 30.0
@@ -288,6 +293,13 @@ class Refract:
         if done.returncode:
             raise RuntimeError(f"manage.py {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
         return done.stdout
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What a query of SQL finds, on either database."""
+        url = self._env.get("DATABASE_URL")
+        connection = psycopg.connect(url) if url else sqlite3.connect(self.data / DATABASE)
+        with closing(connection):
+            return connection.execute(query).fetchall()
 
     def beside(self, name: str, argv: list[str]) -> Process:
         """Another process on this data, such as a Celery worker; whoever starts it stops it."""

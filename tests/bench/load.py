@@ -34,7 +34,7 @@ def step_times(newcomer: Callable[[], Visitor], ramp_s: float, measured_s: float
 
     They come one by one during the ramp; a newcomer takes the place of each who finishes.
     """
-    return asyncio.run(_bounded(_think(newcomer, ramp_s, measured_s)))
+    return asyncio.run(bounded(_think(newcomer, ramp_s, measured_s)))
 
 
 async def _think(newcomer: Callable[[], Visitor], ramp_s: float, measured_s: float) -> list[float]:
@@ -73,7 +73,7 @@ class Pace(NamedTuple):
 
 def pace(newcomer: Callable[[], Visitor]) -> Pace:
     """How fast a few people go who don't think, after they have arrived."""
-    return asyncio.run(_bounded(_hurry(newcomer)))
+    return asyncio.run(bounded(_hurry(newcomer)))
 
 
 async def _hurry(newcomer: Callable[[], Visitor]) -> Pace:
@@ -105,6 +105,6 @@ async def _hurry(newcomer: Callable[[], Visitor]) -> Pace:
     return Pace(steps / (time.monotonic() - begun), 1000 * own_s / steps)
 
 
-async def _bounded(measurement: Coroutine[Any, Any, T]) -> T:
+async def bounded(measurement: Coroutine[Any, Any, T]) -> T:
     async with asyncio.timeout(LIMIT_S):
         return await measurement

@@ -15,7 +15,7 @@ from surveys.instruments.load import FOLDER, read
 from tests.bench import load
 from tests.bench.bare.server import Bare
 from tests.bench.figures import RUNS, Figure
-from tests.bench.http import BenchError, Browser, Page
+from tests.bench.http import LOG_SHOWN, BenchError, Browser, Page
 from tests.servers import Refract, Template
 from tests.walk import answers_to
 
@@ -101,7 +101,7 @@ def of_stack(folder: Path, *, full: bool) -> Iterator[Figure]:
         refract.start()
         yield from of_sites(refract, bare, ".full" if full else "")
     except BenchError as error:
-        error.add_note(f"The servers wrote:\n{refract.log}{bare.log}")
+        error.add_note(f"The servers wrote:\n{(refract.log + bare.log)[-LOG_SHOWN:]}")
         raise
     finally:
         refract.stop()
