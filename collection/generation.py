@@ -56,6 +56,8 @@ REPEAT_PAUSE_S = 0.5
 _serving_loop: asyncio.AbstractEventLoop | None = None
 _running: dict[int, "asyncio.Task[None]"] = {}
 """Attempts that this process works on, whose leases it renews."""
+_leaving: set[int] = set()
+"""Of these, attempts that it gives up, for another process to take over."""
 
 
 def serve_on(loop: asyncio.AbstractEventLoop | None) -> None:
@@ -181,6 +183,8 @@ async def finish(work: Work) -> None:
     except Exception:
         # The lease runs out and the sweeper takes over; nothing is lost but time.
         log.exception("attempt %s was not settled", work.attempt_id)
+    finally:
+        _leaving.discard(work.attempt_id)
 
 
 async def ask_all(work: Work) -> None:
@@ -193,6 +197,9 @@ async def ask_all(work: Work) -> None:
             shown += await done
             if enough and shown >= enough:
                 break
+    except BaseException:
+        _leaving.add(work.attempt_id)  # the others were not superfluous: they are asked anew
+        raise
     finally:
         for task in tasks:
             task.cancel()
@@ -542,10 +549,6 @@ async def sweep_for_ever() -> None:
         except Exception:
             log.exception("the sweep failed and will be tried again")
         await asyncio.sleep(SWEEP_EVERY_S)
-
-
-_leaving: set[int] = set()
-"""Attempts that this process gives up, for another to take over."""
 
 
 async def drain(seconds: float) -> None:

@@ -176,6 +176,28 @@ def test_a_bug_in_a_call_leaves_the_attempt_to_the_sweeper(
     assert Interaction.objects.get().state == "settled"
 
 
+def test_a_bug_in_one_call_does_not_make_the_others_superfluous(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = opened(alice, monkeypatch)
+    ask = llm.complete
+    asked: list[int] = []
+
+    async def broken_once(*args: Any, **kwargs: Any) -> llm.Reply:
+        asked.append(1)
+        if len(asked) == 1:
+            raise RuntimeError("a bug")
+        return await ask(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(llm, "complete", broken_once)
+        async_to_sync(generation.run)(attempt.pk)
+    assert not attempt.calls.filter(error_class="NotNeeded").exists()
+    generation.free_leases()
+    async_to_sync(generation.run)(attempt.pk)
+    assert Utterance.objects.count() == 4
+
+
 def test_html_in_a_reply_is_text(alice: Person, study: Study, model_server: ModelServer) -> None:
     use_models(study, model_server, *["echo"] * 4)
     alice.start()
