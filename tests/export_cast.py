@@ -5,6 +5,7 @@ alice did everything, bob only the survey, carla more of one type than of anothe
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 
 from collection.models import (
@@ -212,12 +213,19 @@ def add_turn(
         user_prompt=f"{prompt} {turn}" if prompt.strip() else prompt,
         state=Interaction.State.RATED,
     )
+    eligible = sorted({model.pk for model in models})
+    drawn = [model.pk for model in models[:4]] if turn == 0 else eligible * 2
+    n, k = len(eligible), len(set(drawn))
     attempt = Attempt.objects.create(
         interaction=interaction,
         number=0,
-        eligible=[],
-        drawn=[model.pk for model in models],
-        inclusion={},
+        eligible=eligible,
+        drawn=drawn,
+        strategy="uniform" if turn == 0 else "locked",
+        inclusion={pk: k / n for pk in drawn},
+        pairs=[
+            [*sorted(pair), k * (k - 1) / (n * (n - 1))] for pair in combinations(set(drawn), 2)
+        ],
         started_at=START,
         deadline=START,
     )
@@ -240,6 +248,7 @@ def add_turn(
             model_response=reply if reply in ("", "None") else f"{reply} {place}",
             score=score,
             if_chosen=place == best,
+            was_tied=score == max(scores) and scores.count(score) > 1,
         )
 
 

@@ -20,6 +20,11 @@ from typing import Any, Self
 CHAT = "/v1/chat/completions"
 DRIP_EVERY_S = 0.2
 POLL_S = 0.05
+BACKLOG = 2048
+
+BUSY = {429, 503}
+DATE = "Date: Wed, 21 Oct 2015 07:28:00 GMT"
+"""Of a server whose clock is wrong."""
 
 TEXTS: dict[str, tuple[str | None, str]] = {
     "null-content": (None, "stop"),
@@ -33,6 +38,9 @@ TEXTS: dict[str, tuple[str | None, str]] = {
     "filtered-empty": ("", "content_filter"),
     "nul": ("before\0after", "stop"),
     "surrogate": ("before\ud800after", "stop"),
+    "bidi": ("left \u202eright\u2066 \u200f\u061cleft", "stop"),
+    "escape": ("\x1b[2J\x07\x08before\x0bafter\x7f", "stop"),
+    "html": ("<script>alert(1)</script><b>&amp;</b>", "stop"),
     "huge": ("word " * 400_000, "stop"),
 }
 """Behaviours that are nothing but a text (None is JSON's null) and a finish_reason."""
@@ -55,10 +63,13 @@ Answer = tuple[int, dict[str, Any] | str]
 class ModelServer:
     """The server, on a thread and a loopback port of its own, while the `with` block lasts.
 
-    Behaviours: those of TEXTS; `ok`; `echo` (the last user message); `delay-1.5` (seconds);
-    `together-3` (answers once so many have asked for it); `hang`; `drip`; `close`; `http-500`
-    (any status); `refused` (by a content policy); `tool-calls`; `bad-json`; `no-choices`;
-    `no-usage`; `flaky-then-ok` (fails once). Another name is a 404, as with a real provider.
+    Behaviours: those of TEXTS; `ok`; `echo` (the last user message); `says-Hello.`; `varied-4` (so
+    many replies as JSON); `delay-1.5` (seconds); `together-3` (answers once so many have asked for
+    it); `hang`; `drip`; `endless`; `close`; `http-500` (any status; 429 and 503 with
+    `retry_after`); `redirect-307` (to `elsewhere`); `headers-9000` (so many bytes of them);
+    `refused` (by a content policy); `tool-calls`; `bad-json`; `not-json`; `no-choices`; `no-usage`;
+    `usage-7` (so many tokens, both ways); `flaky-then-ok` (fails once). Another name is a 404, as
+    with a real provider.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -68,10 +79,14 @@ class ModelServer:
         """Bodies, in the order received."""
         self.authorizations: list[str] = []
         """The Authorization header of each."""
+        self.retry_after = "1"
+        """Of the refusals to come; empty for none."""
+        self.elsewhere = ""
         self.cut: Counter[str] = Counter()
         """model → how often the client hung up before the answer was complete."""
         self._failures: Counter[str] = Counter({"flaky-then-ok": 1})
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=1000)
+        self._counts: Counter[str] = Counter()
+        self._socket = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
@@ -93,7 +108,7 @@ class ModelServer:
 
     def count(self, model: str) -> int:
         """How many requests have named this model."""
-        return sum(body["model"] == model for body in self.requests)
+        return self._counts[model]
 
     def fail_next(self, model: str, times: int) -> None:
         """Answer the model's next requests with status 500, then behave again."""
@@ -104,7 +119,7 @@ class ModelServer:
         self._loop.close()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._connected, sock=self._socket)
+        server = await asyncio.start_server(self._connected, sock=self._socket, backlog=BACKLOG)
         await self._stopped.wait()
         server.close()
         for connection in self._connections:
@@ -136,6 +151,7 @@ class ModelServer:
             return True
         request = Request(json.loads(body), headers.get("authorization", ""))
         self.requests.append(request.body)
+        self._counts[request.model] += 1
         self.authorizations.append(request.authorization)
         try:
             return await self._behave(request, reader, writer)
@@ -155,7 +171,20 @@ class ModelServer:
                 await reader.read()
                 raise ConnectionResetError
             case "drip":
-                await drip(writer)
+                await drip(writer, b" ", DRIP_EVERY_S)
+            case "endless":
+                await drip(writer, b" " * 2**16, 0)
+            case "redirect":
+                await send(writer, error(int(number), "elsewhere"), f"Location: {self.elsewhere}")
+                return True
+            case "http" if int(number) in BUSY and self.retry_after:
+                refusal = answer(behaviour, request, 0)
+                await send(writer, refusal, f"Retry-After: {self.retry_after}", DATE)
+                return True
+            case "headers":
+                whole = answer("ok", request, len(self.requests))
+                await send(writer, whole, f"X-Much: {'x' * int(number)}")
+                return True
             case "delay":
                 await asyncio.sleep(float(number))
             case "together":
@@ -187,7 +216,21 @@ def answer(behaviour: str, request: Request, number: int) -> Answer:
         case "echo":
             text = request.body["messages"][-1]["content"]
             return 200, completion(request, {"content": text}, "stop")
+        case "says":
+            return 200, completion(request, {"content": behaviour[len("says-") :]}, "stop")
+        case "varied":
+            replies = [f"View {each} of {number}." for each in range(count_in(behaviour))]
+            text = f"```json\n{json.dumps({'replies': replies})}\n```"
+            return 200, completion(request, {"content": text}, "stop")
+        case "usage":
+            usage = dict.fromkeys(("prompt_tokens", "completion_tokens"), count_in(behaviour))
+            whole = completion(request, {"content": "Hello."}, "stop")
+            return 200, whole | {"usage": usage | {"total_tokens": 2 * count_in(behaviour)}}
     return odd_answer(behaviour, request)
+
+
+def count_in(behaviour: str) -> int:
+    return int(behaviour.partition("-")[2])
 
 
 def odd_answer(behaviour: str, request: Request) -> Answer:
@@ -195,6 +238,8 @@ def odd_answer(behaviour: str, request: Request) -> Answer:
     match behaviour:
         case "bad-json":
             return 200, json.dumps(whole)[:60]
+        case "not-json":
+            return 200, "<html><h1>It works!</h1></html>"
         case "no-choices":
             return 200, whole | {"choices": []}
         case "no-usage":
@@ -228,31 +273,30 @@ def error(status: int, message: str, kind: str = "test", code: str = "") -> Answ
     return status, {"error": {"message": message, "type": kind, "code": code or str(status)}}
 
 
-async def send(writer: asyncio.StreamWriter, answer: Answer) -> None:
+async def send(writer: asyncio.StreamWriter, answer: Answer, *headers: str) -> None:
     status, body = answer
     payload = (body if isinstance(body, str) else json.dumps(body)).encode()
-    writer.write(head(status, len(payload)) + payload)
+    writer.write(head(status, len(payload), *headers) + payload)
     await writer.drain()
 
 
-def head(status: int, length: int) -> bytes:
+def head(status: int, length: int, *headers: str) -> bytes:
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         "Content-Type: application/json",
         f"Content-Length: {length}",
+        *headers,
     ]
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        lines.append("Retry-After: 1")
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-async def drip(writer: asyncio.StreamWriter) -> None:
-    """The head at once, then a byte at a time until the client hangs up."""
-    writer.write(head(200, 1_000_000))
+async def drip(writer: asyncio.StreamWriter, piece: bytes, every_s: float) -> None:
+    """The head at once, then a piece at a time until the client hangs up."""
+    writer.write(head(200, 10**12))
     while True:
-        writer.write(b" ")
+        writer.write(piece)
         await writer.drain()
-        await asyncio.sleep(DRIP_EVERY_S)
+        await asyncio.sleep(every_s)
 
 
 def main() -> None:

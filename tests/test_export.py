@@ -19,7 +19,7 @@ from django.test import AsyncRequestFactory, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from collection.downloads import download, download_all
-from collection.export import documents, rows, subsets, survey_rows, tables
+from collection.export import documents, loading, rows, subsets, survey_rows, tables
 from collection.export.columns import CodebookError
 from collection.export.validate import validate
 from collection.export.write import DESCRIPTIONS, files_of, snapshot, stream, write_release
@@ -71,6 +71,7 @@ def test_it_works(study: Study, cast: dict[str, Participant], tmp_path: Path) ->
         "conversations.jsonl": 13,
         "utterances.jsonl": 6 * 6 + 4 * 6 + 3 * 3,
         "models.jsonl": 5,
+        "assignments.jsonl": 6 * 6 + 4 * 6 + 3 * 3,
         "paradata.jsonl": 0,
     }
     assert [d for d in validate(tmp_path / "out") if not d.is_note] == []
@@ -125,6 +126,7 @@ def test_the_manifest_says_how_it_was_collected(study: Study, tmp_path: Path) ->
             "conversations.jsonl": 1,
             "utterances.jsonl": 6,
             "models.jsonl": 0,
+            "assignments.jsonl": 6,
             "paradata.jsonl": 0,
         },
     }
@@ -162,7 +164,7 @@ def test_keys_stand_in_the_codebooks_order(study: Study, cast: dict[str, Partici
     assert " ".join(item) == (
         "turn role content model_provider model_name score if_chosen within_turn_id"
     )
-    assert [len(found[name].columns) for name in files_of(study)] == [32, 13, 14, 15, 9]
+    assert [len(found[name].columns) for name in files_of(study)] == [32, 13, 14, 15, 27, 9]
 
 
 def test_a_row_with_other_keys_than_the_codebooks_is_refused() -> None:
@@ -479,9 +481,10 @@ def test_the_balanced_draw_depends_on_the_seed() -> None:
 # Models
 
 
-def test_models_are_those_attached_and_those_that_answered(study: Study) -> None:
-    converse(make_person(study))
-    study.endpoints.remove(make_endpoint("a"), make_endpoint("e"))
+def test_models_are_those_attached_and_those_that_answered_or_could_have(study: Study) -> None:
+    study.endpoints.remove(make_endpoint("e"))
+    converse(make_person(study), scores=((70, 20), (50, 60)))
+    study.endpoints.remove(make_endpoint("a"), make_endpoint("d"))
     make_endpoint("x")
     found = {row["long_name"]: row for row in released(study, "models")}
     assert list(found) == [f"vendor/model-{letter}" for letter in "abcd"]
@@ -552,7 +555,7 @@ def test_batches_join_without_a_seam(
 ) -> None:
     whole = {name: list(stream(study, name)) for name in files_of(study)}
     monkeypatch.setattr(survey_rows, "PEOPLE_AT_ONCE", 1)
-    monkeypatch.setattr(rows, "CONVERSATIONS_AT_ONCE", 2)
+    monkeypatch.setattr(loading, "CONVERSATIONS_AT_ONCE", 2)
     assert {name: list(stream(study, name)) for name in files_of(study)} == whole
 
 

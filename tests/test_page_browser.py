@@ -1,4 +1,4 @@
-"""What participants' pages do in Chromium: keep drafts, send once, guide, wait."""
+"""What participants' pages do in Chromium: keep drafts, send once, guide, copy."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.template import engines
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Page, expect
 
 from tests.static_site import Site, serving
 
@@ -22,14 +22,6 @@ FORM = """<form method="post" action="/sent" novalidate data-draft="survey/self"
 <label for="own">In your own words</label>
 <input type="text" id="own" name="own" data-other-for="use-other">
 <button class="btn" name="go" value="on">Continue</button></form><a href="/away">Away</a>"""
-WAITING = """<h1 id="heading" tabindex="-1">Writing</h1>
-<div id="waiting" data-max="30" data-socket="/socket/" data-words="%n seconds so far"
- hx-get="/live" hx-trigger="settled, every 2s" hx-target="#main" hx-swap="innerHTML">
-<label for="waited">Please wait</label><progress id="waited" max="30" value="3"></progress>
-<p id="elapsed" role="status"></p></div>
-<div class="notice warn" id="lost" role="status" hidden><p>Waiting for your connection.</p></div>"""
-ARRIVED = """<h1 id="heading" tabindex="-1">Rate the replies</h1>
-<p class="sr" role="status">Four replies have arrived.</p>"""
 
 
 @pytest.fixture
@@ -38,11 +30,10 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def show(page: Page, site: Site, content: str, person: int = 7, scripts: str = "") -> None:
+def show(page: Page, site: Site, content: str, person: int = 7) -> None:
     """Open a participant's page with this content in the real frame."""
     template = engines["django"].from_string(
-        '{% extends "base.html" %}{% load django_htmx %}{% block title %}Page{% endblock %}'
-        f"{{% block scripts %}}{scripts}{{% endblock %}}"
+        '{% extends "base.html" %}{% block title %}Page{% endblock %}'
         f"{{% block content %}}<div class='page'>{content}</div>{{% endblock %}}"
     )
     study = SimpleNamespace(slug="prism", contact_email="ada@example.org")
@@ -247,77 +238,3 @@ def test_copying(page: Page, site: Site) -> None:
     expect(page.locator("#spoken")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == "C7K29QFX"
     expect(page.get_by_role("button")).to_have_text("Copy the code")
-
-
-def stop_the_clock(page: Page) -> None:
-    """From now on, time passes only in run_for."""
-    page.clock.install(time=0)
-    page.clock.pause_at(1000)
-
-
-def wait(page: Page, site: Site) -> list[WebSocketRoute]:
-    """Open a waiting page; its sockets as they come."""
-    sockets: list[WebSocketRoute] = []
-    page.route_web_socket("**/socket/", lambda socket: sockets.append(socket))
-    show(page, site, WAITING, scripts="{% htmx_script %}")
-    return sockets
-
-
-def test_replies_appear_when_the_socket_says_so(page: Page, site: Site) -> None:
-    stop_the_clock(page)  # so that polling can't be what brings them
-    sockets = wait(page, site)
-    expect(page.get_by_role("heading")).to_have_text("Writing")
-    page.wait_for_function("window.htmx")
-    site.pages["/live"] = ARRIVED
-    sockets[0].send("settled")
-    expect(page.get_by_role("heading")).to_have_text("Rate the replies")
-    page.clock.run_for(100)
-    expect(page.get_by_role("heading")).to_be_focused()
-    expect(page.locator("#spoken")).to_have_text("Four replies have arrived.")
-    expect(page.locator("main [role=status]")).to_have_count(0)
-
-
-def test_replies_appear_without_a_socket(page: Page, site: Site) -> None:
-    wait(page, site)
-    site.pages["/live"] = ARRIVED
-    expect(page.get_by_role("heading")).to_have_text("Rate the replies")
-
-
-def test_a_lost_socket_is_opened_again_three_times(page: Page, site: Site) -> None:
-    stop_the_clock(page)
-    sockets = wait(page, site)
-    for tries in range(1, 5):
-        page.wait_for_timeout(50)
-        assert len(sockets) == tries
-        sockets[-1].close()
-        page.wait_for_timeout(50)
-        page.clock.run_for(8000)
-    page.wait_for_timeout(50)
-    assert len(sockets) == 4
-
-
-def test_the_wait_is_told_in_fives(page: Page, site: Site) -> None:
-    stop_the_clock(page)
-    wait(page, site)
-    told = page.locator("#elapsed")
-    page.clock.run_for(1500)
-    expect(told).to_be_empty()
-    page.clock.run_for(1000)
-    expect(told).to_have_text("5 seconds so far")
-    page.clock.run_for(4000)
-    expect(told).to_have_text("5 seconds so far")
-    expect(page.locator("#waited")).to_have_js_property("value", 9)
-    page.clock.run_for(60_000)
-    expect(told).to_have_text("30 seconds so far")
-
-
-def test_a_lost_connection_is_told_and_recovers(page: Page, site: Site) -> None:
-    wait(page, site)
-    expect(page.locator("#lost")).to_be_hidden()
-    page.context.set_offline(True)
-    expect(page.locator("#lost")).to_be_visible()
-    page.wait_for_timeout(2500)  # a poll fails too
-    expect(page.locator("#lost")).to_be_visible()
-    site.pages["/live"] = ARRIVED
-    page.context.set_offline(False)
-    expect(page.get_by_role("heading")).to_have_text("Rate the replies")

@@ -22,6 +22,7 @@ Change = Callable[[Row], Any]
 
 SURVEY, CONVERSATIONS = "survey.jsonl", "conversations.jsonl"
 UTTERANCES, MODELS, METADATA = "utterances.jsonl", "models.jsonl", "metadata.jsonl"
+ASSIGNMENTS, MANIFEST = "assignments.jsonl", "manifest.json"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,15 @@ def faults(folder: Path) -> list[tuple[str, int, str]]:
 
 def notes(folder: Path) -> set[tuple[str, str]]:
     return {(d.file, d.rule) for d in validate(folder) if d.is_note}
+
+
+def leave_alone(folder: Path) -> None:
+    """Take away the files that repeat what is in utterances.jsonl."""
+    (folder / METADATA).unlink()
+    (folder / ASSIGNMENTS).unlink()
+    manifest = json.loads((folder / MANIFEST).read_text())
+    del manifest["rows"][ASSIGNMENTS]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
 def item(row: Row, index: int) -> Row:
@@ -535,7 +545,7 @@ CONVERSATION_FAULTS: dict[str, tuple[int, Change, list[tuple[str, int, str]]]] =
 @pytest.mark.parametrize("name", CONVERSATION_FAULTS)
 def test_a_broken_conversation(folder: Path, name: str) -> None:
     line, edit, expected = CONVERSATION_FAULTS[name]
-    (folder / METADATA).unlink()
+    leave_alone(folder)
     change(folder, CONVERSATIONS, line, edit)
     assert faults(folder) == expected
 
@@ -620,13 +630,13 @@ UTTERANCE_FAULTS: dict[str, tuple[int, Change, list[tuple[str, int, str]]]] = {
 @pytest.mark.parametrize("name", UTTERANCE_FAULTS)
 def test_a_broken_utterance(folder: Path, name: str) -> None:
     line, edit, expected = UTTERANCE_FAULTS[name]
-    (folder / METADATA).unlink()
+    leave_alone(folder)
     change(folder, UTTERANCES, line, edit)
     assert faults(folder) == expected
 
 
 def test_interactions_numbered_as_numbers_instead_of_text(folder: Path) -> None:
-    (folder / METADATA).unlink()
+    leave_alone(folder)
     rows = rows_of(folder / UTTERANCES)
     places = sorted({(int(row["conversation_id"][1:]), row["turn"]) for row in rows})
     for row in rows:
@@ -755,7 +765,7 @@ LINE_FAULTS: dict[str, tuple[Callable[[list[bytes]], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("file", [SURVEY, CONVERSATIONS, UTTERANCES, MODELS, METADATA])
+@pytest.mark.parametrize("file", [SURVEY, CONVERSATIONS, UTTERANCES, MODELS, METADATA, ASSIGNMENTS])
 @pytest.mark.parametrize("name", LINE_FAULTS)
 def test_a_line_that_is_no_row(folder: Path, name: str, file: str) -> None:
     edit, rule = LINE_FAULTS[name]
@@ -825,7 +835,8 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "line"), [(SURVEY, 2), (CONVERSATIONS, 13), (UTTERANCES, 30), (MODELS, 5)]
+    ("name", "line"),
+    [(SURVEY, 2), (CONVERSATIONS, 13), (UTTERANCES, 30), (MODELS, 5), (ASSIGNMENTS, 30)],
 )
 def test_a_lost_line(folder: Path, name: str, line: int) -> None:
     """The manifest tells; the other files tell too, unless nothing refers to the line."""
@@ -846,8 +857,8 @@ def test_a_person_twice(folder: Path) -> None:
 
 
 def test_a_lost_reply(folder: Path) -> None:
-    (folder / "manifest.json").unlink()
-    (folder / METADATA).unlink()
+    leave_alone(folder)
+    (folder / MANIFEST).unlink()
     change_lines(folder, UTTERANCES, lambda lines: lines.pop())
     assert faults(folder) == [(CONVERSATIONS, 13, "utterances")]
 
@@ -1003,6 +1014,7 @@ def test_the_command_is_silent_when_all_is_well(folder: Path) -> None:
 
 def test_the_command_prints_one_line_per_deviation(folder: Path) -> None:
     change(folder, SURVEY, 3, lambda row: row.update(timing_duration_mins=1.0))
+    leave_alone(folder)
     change(folder, UTTERANCES, 2, lambda row: row.update(score=99, model_name="a\nb\ud800"))
     code, lines = run(folder)
     assert code == 1

@@ -5,6 +5,7 @@ It reads what a page asks and answers that, so it can walk any study's survey.
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from playwright.sync_api import Locator, Page, expect
@@ -243,8 +244,17 @@ class Tour:
         self.leave(study)
 
 
+@contextmanager
+def renewed(page: Page) -> Iterator[None]:
+    """What is done here ends with another page, or with other content in this one."""
+    page.evaluate("document.querySelector('main').firstElementChild.dataset.old = ''")
+    yield
+    page.wait_for_function("!document.querySelector('main [data-old], .htmx-settling')")
+    page.wait_for_load_state()
+
+
 def press(button: Locator) -> None:
-    with button.page.expect_navigation():
+    with renewed(button.page):
         button.click()
 
 
@@ -259,7 +269,7 @@ def press_continue(page: Page) -> None:
 
 def send_anyway(page: Page) -> None:
     """Send the page's form as it is: the server answers, not the script."""
-    with page.expect_navigation():
+    with renewed(page):
         page.evaluate("document.getElementById('page-form').submit()")
 
 

@@ -6,15 +6,17 @@ from typing import Any
 
 from collection.export import tables
 from collection.export.check_survey import minutes_problems
+from collection.export.codebook import Codebook
+from collection.export.columns import Table
 from collection.export.known import Known, KnownConversation, KnownReply, KnownUser, digest
 from collection.export.lines import Deviation, File, Line, Problem, note, show
 from collection.export.shape import Sequence, is_sound, row_problems
-from collection.export.tables import CONVERSATION_TYPES, EMPTY_TEXT
+from collection.export.tables import CONVERSATION_TYPES, EMPTY_TEXT, most_replies
+from surveys.protocol import Protocol
 
 Row = Mapping[str, Any]
 
 USUAL_CONVERSATIONS = 6
-OPENING_REPLIES = 4
 CONTINUING_REPLIES = 2
 
 
@@ -27,7 +29,7 @@ class Turn:
         return [reply for reply in self.replies if reply["if_chosen"]]
 
 
-def check(file: File, known: Known) -> Iterator[Deviation]:
+def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
     sequence = Sequence("c")
     strangers: set[str] = set()
     place = 0
@@ -40,10 +42,10 @@ def check(file: File, known: Known) -> Iterator[Deviation]:
         conversation_id, user_id = row.get("conversation_id"), row.get("user_id")
         problems += sequence.problems(conversation_id, known.conversations)
         if isinstance(row.get("conversation_history"), list):
-            problems += item_problems(row["conversation_history"])
+            problems += item_problems(row["conversation_history"], book.model_item)
         turns: list[Turn] | None = None
         if is_sound(problems):
-            turns, meant = meaning(row)
+            turns, meant = meaning(row, book.protocol)
             problems += meant
         if isinstance(user_id, str):
             problems += user_problems(known, strangers, line)
@@ -54,13 +56,13 @@ def check(file: File, known: Known) -> Iterator[Deviation]:
         yield from file.at(line.number, problems)
 
 
-def item_problems(items: list[Any]) -> Iterator[Problem]:
+def item_problems(items: list[Any], reply: Table) -> Iterator[Problem]:
     for index, item in enumerate(items):
         where = f"conversation_history[{index}]"
         if not isinstance(item, dict):
             yield Problem("type", f"{where} is {show(item)}, no object")
             continue
-        table = tables.USER_ITEM if item.get("role") == "user" else tables.MODEL_ITEM
+        table = tables.USER_ITEM if item.get("role") == "user" else reply
         yield from row_problems(table, item, where)
 
 
@@ -108,11 +110,12 @@ def known_conversation(
         user_id=row["user_id"],
         conversation_type=row["conversation_type"],
         is_balanced=row["included_in_balanced_subset"],
+        opening_prompt=digest(row["opening_prompt"]),
         replies=replies,
     )
 
 
-def meaning(row: Row) -> tuple[list[Turn] | None, list[Problem]]:
+def meaning(row: Row, protocol: Protocol) -> tuple[list[Turn] | None, list[Problem]]:
     """(the turns, or None if they can't be told apart; what is wrong with the row's values)"""
     problems = [*minutes_problems(row), *seconds_problems(row)]
     turns, broken = split(row["conversation_history"])
@@ -128,7 +131,7 @@ def meaning(row: Row) -> tuple[list[Turn] | None, list[Problem]]:
     for item in row["conversation_history"]:
         problems += text_problems(item)
     for number, turn in enumerate(turns):
-        problems += reply_problems(number, turn)
+        problems += reply_problems(number, turn, protocol)
         problems += choice_problems(number, turn)
     problems += locked_problems(turns)
     return turns, problems
@@ -170,12 +173,15 @@ def text_problems(item: Row) -> Iterator[Problem]:
         yield Problem("text", f"turn {item['turn']}: the {item['role']}'s text is not stripped")
 
 
-def reply_problems(number: int, turn: Turn) -> Iterator[Problem]:
+def reply_problems(number: int, turn: Turn, protocol: Protocol) -> Iterator[Problem]:
+    """A protocol may allow more replies of the first turn than PRISM's four, or repeated models."""
     replies = turn.replies
     if number == 0:
-        if not 1 <= len(replies) <= OPENING_REPLIES:
-            yield Problem("replies", f"turn 0 has {len(replies)} replies, not 1 to 4")
-        if len({reply["model_name"] for reply in replies}) < len(replies):
+        most = most_replies(protocol)
+        if not 1 <= len(replies) <= most:
+            yield Problem("replies", f"turn 0 has {len(replies)} replies, not 1 to {most}")
+        is_repeated = len({reply["model_name"] for reply in replies}) < len(replies)
+        if is_repeated and not protocol.repeats_models:
             yield Problem("models-distinct", "turn 0 has two replies of one model")
     elif len(replies) != CONTINUING_REPLIES:
         yield Problem("replies", f"turn {number} has {len(replies)} replies, not 2")

@@ -1,4 +1,5 @@
-"""The codebook that a folder is checked against: of its own instrument.json, or PRISM's."""
+"""The codebook that a folder is checked against: of its own instrument.json and protocol, or
+PRISM's."""
 
 import json
 from collections.abc import Iterator
@@ -10,21 +11,41 @@ from collection.export.codebook import Codebook
 from collection.export.documents import find_path
 from collection.export.lines import Deviation
 from surveys.errors import DomainError
+from surveys.protocol import PRESETS, Protocol
 
 
 def codebook_of(folder: Path) -> tuple[Codebook | None, list[Deviation]]:
     """(None if there is no sound one; what is wrong with the folder's own description)"""
+    protocol, problems = protocol_of(folder)
     path = find_path(folder, documents.NAME)
     if path is None:
-        return documents.shipped(), []
+        return documents.shipped(protocol), problems
     name = path.relative_to(folder).as_posix()
     try:
-        book = documents.read(path)
+        book = documents.read(path, protocol)
         assert book.survey  # the versions fit together
     except (OSError, ValueError, RecursionError, DomainError) as error:
         reason = " ".join(str(error).split())
-        return None, [Deviation(name, 0, "instrument", f"cannot be used: {reason}")]
-    return book, [*hash_deviations(folder, name, book), *codebook_deviations(folder, book)]
+        return None, [*problems, Deviation(name, 0, "instrument", f"cannot be used: {reason}")]
+    return book, [
+        *problems,
+        *hash_deviations(folder, name, book),
+        *codebook_deviations(folder, book),
+    ]
+
+
+def protocol_of(folder: Path) -> tuple[Protocol, list[Deviation]]:
+    """The manifest's, which may allow more than PRISM's does; PRISM's if there is none."""
+    content = _content(find_path(folder, manifest.NAME))
+    found = content.get("protocol") if isinstance(content, dict) else None
+    if found is None:
+        return PRESETS["prism"], []
+    try:
+        return Protocol.model_validate(found), []
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        problem = Deviation(manifest.NAME, 0, "protocol", f"cannot be used: {reason}")
+        return PRESETS["prism"], [problem]
 
 
 def hash_deviations(folder: Path, name: str, book: Codebook) -> Iterator[Deviation]:

@@ -56,8 +56,13 @@ def id_problems(row: Row, known: Known) -> Iterator[Problem]:
             yield Problem("reference", f"{conversation} is of {found.user_id}, not {show(user)}")
     if depth >= 3 and known.interactions.get(interaction) != conversation:
         yield Problem("reference", f"{show(interaction)} is not in {show(conversation)}")
-    if depth >= 4 and known.utterances.get(utterance) != interaction:
+    if depth >= 4 and known_interaction(utterance, known) != interaction:
         yield Problem("reference", f"{show(utterance)} is not in {show(interaction)}")
+
+
+def known_interaction(utterance_id: str, known: Known) -> str | None:
+    found = known.utterances.get(utterance_id)
+    return found.interaction_id if found else None
 
 
 def once_problems(row: Row, seen: dict[str, set[str]]) -> Iterator[Problem]:

@@ -3,8 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from collection.export import tables
-from collection.export.known import Known, KnownConversation, KnownReply, digest
+from collection.export.codebook import Codebook
+from collection.export.known import (
+    Known,
+    KnownConversation,
+    KnownReply,
+    KnownUtterance,
+    digest,
+)
 from collection.export.lines import Deviation, File, Line, Problem, note, show
 from collection.export.shape import Sequence, id_number, is_integer, is_sound, row_problems
 
@@ -13,8 +19,8 @@ Place = tuple[str, int]
 """A conversation's id and a turn."""
 
 
-def check(file: File, conversations: File, known: Known) -> Iterator[Deviation]:
-    checker = Checker(known)
+def check(file: File, conversations: File, known: Known, book: Codebook) -> Iterator[Deviation]:
+    checker = Checker(known, book)
     for line in file.rows():
         if isinstance(line, Deviation):
             yield line
@@ -35,8 +41,9 @@ def check(file: File, conversations: File, known: Known) -> Iterator[Deviation]:
 class Checker:
     """Goes through the rows and remembers where it is in the conversations."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, book: Codebook) -> None:
         self.known = known
+        self.table = book.utterances
         self.sequence = Sequence("ut")
         self.place = -1
         self.strangers: set[str] = set()
@@ -47,12 +54,14 @@ class Checker:
 
     def problems(self, line: Line) -> Iterator[Problem]:
         row = line.row
-        shape = list(row_problems(tables.UTTERANCES, row))
+        shape = list(row_problems(self.table, row))
         yield from shape
         utterance_id = row.get("utterance_id")
         yield from self.sequence.problems(utterance_id, self.known.utterances)
-        if isinstance(utterance_id, str):
-            self.known.utterances.setdefault(utterance_id, str(row.get("interaction_id")))
+        if isinstance(utterance_id, str) and utterance_id not in self.known.utterances:
+            found = known_utterance(row, is_sound=is_sound(shape))
+            self.known.utterances[utterance_id] = found
+            self.known.replies[found.interaction_id] += 1
         conversation_id = row.get("conversation_id")
         if not isinstance(conversation_id, str):
             return
@@ -159,6 +168,13 @@ class Checker:
                 message = f"int{number} comes after int{last}" if last >= 0 else "int0 is missing"
                 yield from file.at(line, [Problem("interaction-rank", message)])
             last, last_place = number, place
+
+
+def known_utterance(row: Row, *, is_sound: bool) -> KnownUtterance:
+    if not is_sound:
+        return KnownUtterance(str(row.get("interaction_id")), -1, -1)
+    keys = KnownUtterance._fields
+    return KnownUtterance(*(row[key] for key in keys))
 
 
 def take(conversation: KnownConversation | None, row: Row) -> KnownReply | None:

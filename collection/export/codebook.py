@@ -16,6 +16,7 @@ from collection.export.derive import survey_columns
 from collection.export.merge import Version, merged
 from surveys.instruments.released import FIRST, LAST, VERSION, column_of
 from surveys.instruments.schema import FreeText
+from surveys.protocol import PRESETS, Protocol
 
 NAME = "codebook.json"
 
@@ -25,6 +26,7 @@ class Codebook:
     """versions: the instruments that people answered, newest first; one at least."""
 
     versions: tuple[Version, ...]
+    protocol: Protocol = PRESETS["prism"]
 
     @cached_property
     def survey(self) -> Table:
@@ -72,14 +74,32 @@ class Codebook:
             questions |= dict.fromkeys(asked)
         return tables.paradata(tuple(pages), tuple(questions))
 
+    @cached_property
+    def model_item(self) -> Table:
+        """A reply in a conversation's history."""
+        return tables.model_item(self._replies)
+
+    @cached_property
+    def utterances(self) -> Table:
+        return tables.utterances(self._replies)
+
+    @cached_property
+    def assignments(self) -> Table:
+        return tables.assignments(self._replies)
+
+    @property
+    def _replies(self) -> int:
+        return tables.most_replies(self.protocol)
+
     @property
     def tables(self) -> dict[str, Table]:
         """By the name of the file."""
         found = (
             self.survey,
             tables.CONVERSATIONS,
-            tables.UTTERANCES,
+            self.utterances,
             tables.MODELS,
+            self.assignments,
             self.metadata,
             self.paradata,
         )
@@ -94,17 +114,17 @@ def _around(answers: Sequence[Column]) -> Table:
 def described(book: Codebook, names: Sequence[str]) -> dict[str, Any]:
     """codebook.json: file -> its columns."""
     files: dict[str, Any] = {
-        f"{name}.jsonl": [_described(column) for column in book.tables[name].columns]
+        f"{name}.jsonl": [_described(column, book) for column in book.tables[name].columns]
         for name in names
     }
     return {"files": files}
 
 
-def _described(column: Column) -> dict[str, Any]:
-    return dict(_facts(column))
+def _described(column: Column, book: Codebook) -> dict[str, Any]:
+    return dict(_facts(column, book))
 
 
-def _facts(column: Column) -> Iterator[tuple[str, Any]]:
+def _facts(column: Column, book: Codebook) -> Iterator[tuple[str, Any]]:
     yield "key", column.key
     yield "kind", column.kind
     yield "category", column.category
@@ -119,7 +139,7 @@ def _facts(column: Column) -> Iterator[tuple[str, Any]]:
     if column.digits:
         yield "digits", column.digits
     if column.keys:
-        yield "keys", [_described(part) for part in column.keys]
+        yield "keys", [_described(part, book) for part in column.keys]
     if column.kind == "history":
-        items = {"user": tables.USER_ITEM, "model": tables.MODEL_ITEM}
-        yield "items", {role: [_described(c) for c in t.columns] for role, t in items.items()}
+        items = {"user": tables.USER_ITEM, "model": book.model_item}
+        yield "items", {role: [_described(c, book) for c in t.columns] for role, t in items.items()}

@@ -17,6 +17,7 @@ Kind = Literal[
     "list",
     "dict",
     "dict by question",
+    "dict by utterance",
     "parameters",
     "history",
 ]

@@ -10,6 +10,7 @@ from surveys.instruments.languages import in_language, source_of
 from surveys.instruments.load import FOLDER, parse
 from surveys.instruments.schema import InstrumentFile
 from surveys.models import fingerprint
+from surveys.protocol import PRESETS, Protocol
 
 NAME = "instrument.json"
 
@@ -28,13 +29,13 @@ def of(book: Codebook) -> Any:
     return found if len(found) > 1 else found[0]
 
 
-def read(path: Path) -> Codebook:
+def read(path: Path, protocol: Protocol) -> Codebook:
     """Raises OSError or ValueError if there is no sound instrument in the file."""
     content = json.loads(path.read_text(encoding="utf-8"))
     found = content if isinstance(content, list) else [content]
     if not found:
         raise ValueError("it is empty")
-    return Codebook(tuple(version_in(document) for document in found))
+    return Codebook(tuple(version_in(document) for document in found), protocol)
 
 
 def version_in(document: Any) -> Version:
@@ -43,8 +44,8 @@ def version_in(document: Any) -> Version:
     return Version(fingerprint(document), document, file)
 
 
-def shipped() -> Codebook:
+def shipped(protocol: Protocol = PRESETS["prism"]) -> Codebook:
     """Of PRISM's own release, which has no instrument.json."""
     path = FOLDER / "prism.yaml"
     parsed = parse(path.name, path.read_text(encoding="utf-8"))
-    return Codebook((Version(parsed.sha256, parsed.document, parsed.file),))
+    return Codebook((Version(parsed.sha256, parsed.document, parsed.file),), protocol)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass
@@ -40,7 +41,19 @@ class KnownConversation:
     user_id: str = ""
     conversation_type: str = ""
     is_balanced: bool = False
+    opening_prompt: int = 0
     replies: dict[tuple[int, int], KnownReply] = field(default_factory=dict)
+
+
+class KnownUtterance(NamedTuple):
+    """An utterances row. model_name, score: None if the row is not sound."""
+
+    interaction_id: str
+    turn: int
+    within_turn_id: int
+    model_name: str | None = None
+    score: int | None = None
+    if_chosen: bool = False
 
 
 @dataclass
@@ -53,8 +66,9 @@ class Known:
     conversations: dict[str, KnownConversation] = field(default_factory=dict)
     interactions: dict[str, str] = field(default_factory=dict)
     """interaction_id -> conversation_id."""
-    utterances: dict[str, str] = field(default_factory=dict)
-    """utterance_id -> interaction_id."""
+    utterances: dict[str, KnownUtterance] = field(default_factory=dict)
+    replies: Counter[str] = field(default_factory=Counter)
+    """interaction_id -> number of utterances."""
     model_providers: dict[str, str] | None = None
     """long_name -> model_provider of models.jsonl; None without that file."""
 

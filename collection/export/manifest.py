@@ -8,8 +8,10 @@ from collections import Counter
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Count, QuerySet
 
 from collection.export.plan import Plan
+from collection.models import Conversation, ModelCall, Utterance
 from surveys.models import Consent, Study
 
 NAME = "manifest.json"
@@ -32,6 +34,9 @@ def build(plan: Plan, rows: dict[str, int], simulated_rows: dict[str, int]) -> d
             "conversations": sorted_counts(selection.conversations_left_out),
             "questions": questions_left_out(plan),
         },
+        "calls": calls(study),
+        "replacements": replacements(plan),
+        "anchors": anchors(plan),
         "protocol": study.protocol.model_dump(mode="json"),
         "instruments": instruments(plan),
         "consent_texts": consent_texts(study),
@@ -52,6 +57,53 @@ def questions_left_out(plan: Plan) -> list[str]:
     """Questions whose answers the instrument keeps out of releases."""
     files = [version.file for version in plan.book.versions]
     return sorted({q.code for file in files for q in file.questions() if q.release.form == "none"})
+
+
+def calls(study: Study) -> dict[str, dict[str, dict[str, int]]]:
+    """Model -> type of conversation -> outcome -> number of calls, of everybody in the survey file.
+
+    Conversations that are not released count too: what failed tells of a model as well.
+    """
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    rows = (
+        asked(study)
+        .exclude(outcome=ModelCall.Outcome.PENDING)
+        .values_list(
+            "endpoint__long_name",
+            "attempt__interaction__conversation__conversation_type",
+            "outcome",
+        )
+        .annotate(Count("pk"))
+    )
+    for model, kind, outcome, number in sorted(rows):
+        found.setdefault(model, {}).setdefault(kind, {})[outcome] = number
+    return found
+
+
+def asked(study: Study) -> QuerySet[ModelCall]:
+    people = study.participants.released()
+    return ModelCall.objects.filter(
+        attempt__interaction__conversation__participant__in=people
+    ).order_by()
+
+
+def replacements(plan: Plan) -> dict[str, int]:
+    """Models that were asked in the place of others, and replies of theirs that are released."""
+    used = {released.pk for _user, released in plan.selection.conversations()}
+    tried = asked(plan.study).filter(is_replacement=True).values_list("attempt", "slot").distinct()
+    shown = Utterance.objects.filter(
+        interaction__conversation__participant__study=plan.study, call__is_replacement=True
+    ).values_list("interaction__conversation", flat=True)
+    return {"asked": tried.count(), "released": sum(pk in used for pk in shown)}
+
+
+def anchors(plan: Plan) -> dict[str, int]:
+    """Code of each opening prompt that the study gave -> conversations released with it."""
+    used = {released.pk for _user, released in plan.selection.conversations()}
+    rows = Conversation.objects.filter(participant__study=plan.study).exclude(anchor="")
+    counts = Counter({anchor.code: 0 for anchor in plan.study.protocol.anchors})
+    counts.update(code for pk, code in rows.values_list("pk", "anchor") if pk in used)
+    return sorted_counts(counts)
 
 
 def instruments(plan: Plan) -> list[dict[str, str]]:

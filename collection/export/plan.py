@@ -14,6 +14,7 @@ from surveys.models import Instrument, Study
 T = TypeVar("T")
 
 FILES = ("survey", "conversations", "utterances", "models")
+ASSIGNMENTS = "assignments"
 PARADATA = "paradata"
 
 
@@ -27,13 +28,16 @@ class Plan:
 
 def make_plan(study: Study, order: KeyOrder = "codebook") -> Plan:
     """Raises DomainError if the versions of the instrument cannot be released together."""
-    book = Codebook(tuple(version_of(row) for row in released_instruments(study)))
+    book = Codebook(tuple(map(version_of, released_instruments(study))), study.protocol)
     assert book.survey  # refused before a row is written
     return Plan(study, select(study), book, order)
 
 
 def files_of(study: Study) -> tuple[str, ...]:
-    return (*FILES, PARADATA) if study.protocol.paradata else FILES
+    """By name, in the order of the manifest. Without conversations nothing is assigned."""
+    talks = any(row.file.conversation for row in released_instruments(study))
+    found = (*FILES, ASSIGNMENTS) if talks else FILES
+    return (*found, PARADATA) if study.protocol.paradata else found
 
 
 def released_instruments(study: Study) -> list[Instrument]:

@@ -5,19 +5,21 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
-from django.db.models import Prefetch, Q
+from django.db.models import Q
 
 from collection.export import tables
-from collection.export.columns import Column, filled, keys
+from collection.export.assignment_rows import assignment_rows
+from collection.export.columns import Column, Table, filled, keys
+from collection.export.loading import conversations
 from collection.export.paradata_rows import paradata_rows
-from collection.export.plan import Plan, batches
-from collection.export.selection import ReleasedConversation, ReleasedUser, Selection
+from collection.export.plan import Plan
+from collection.export.selection import ReleasedConversation, ReleasedUser
 from collection.export.survey_rows import as_datetime, survey_rows
 from collection.models import (
     SHOWN,
+    Attempt,
     AttributeRating,
     Conversation,
-    Interaction,
     ModelCall,
     ModelEndpoint,
     Utterance,
@@ -25,26 +27,30 @@ from collection.models import (
 
 Row = dict[str, Any]
 
-# 22 turns of four replies each: more conversations would ask SQLite for too many variables.
-CONVERSATIONS_AT_ONCE = 100
+REPLIES = Utterance.objects.only(
+    "interaction", "endpoint", "within_turn_id", "model_response", "score", "if_chosen"
+).prefetch_related("endpoint")
 
 
 def conversation_rows(plan: Plan) -> Iterator[Row]:
-    for user, released, conversation in conversations(plan.selection, "attributes", "feedback"):
-        values = conversation_values(user, released, conversation)
+    related = ("attributes", "feedback")
+    for user, released, conversation in conversations(plan.selection, REPLIES, *related):
+        items = history(conversation, plan.book.model_item)
+        values = conversation_values(user, released, conversation, items)
         yield tables.CONVERSATIONS.row(values, plan.order)
 
 
 def utterance_rows(plan: Plan) -> Iterator[Row]:
     numbers = count()
-    for user, released, conversation in conversations(plan.selection):
-        for values in utterance_values(user, released, conversation):
+    for user, released, conversation in conversations(plan.selection, REPLIES):
+        items = history(conversation, plan.book.model_item)
+        for values in utterance_values(user, released, conversation, items):
             values["utterance_id"] = f"ut{next(numbers)}"
-            yield tables.UTTERANCES.row(values, plan.order)
+            yield plan.book.utterances.row(values, plan.order)
 
 
 def model_rows(plan: Plan) -> Iterator[Row]:
-    """The study's endpoints, and any that left it since but are in the data.
+    """The study's endpoints, and any that left it since but are in the data or could have been.
 
     What PRISM's registry recorded is filled with what is known here: in_yaml is Yes, for whatever
     was drawn is registered; params_tested says whether any call brought a reply with text;
@@ -61,6 +67,14 @@ def model_rows(plan: Plan) -> Iterator[Row]:
     for endpoint_id, conversation_id in seen.iterator():
         if conversation_id in used:
             appeared.add(endpoint_id)
+    eligible = (
+        Attempt.objects.filter(interaction__conversation__participant__study=plan.study)
+        .order_by()
+        .values_list("eligible", "interaction__conversation_id")
+    )
+    for endpoint_ids, conversation_id in eligible.iterator():
+        if conversation_id in used:
+            appeared.update(endpoint_ids)
     tested = set(
         ModelCall.objects.filter(outcome__in=SHOWN)
         .order_by()
@@ -78,38 +92,20 @@ MAKERS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "conversations": conversation_rows,
     "utterances": utterance_rows,
     "models": model_rows,
+    "assignments": assignment_rows,
     "paradata": paradata_rows,
 }
-
-
-def conversations(
-    selection: Selection, *related: str
-) -> Iterator[tuple[ReleasedUser, ReleasedConversation, Conversation]]:
-    """Every released conversation in file order: its rated turns, their replies, and `related`."""
-    replies = (
-        Utterance.objects.order_by("within_turn_id")
-        .only("interaction", "endpoint", "within_turn_id", "model_response", "score", "if_chosen")
-        .prefetch_related("endpoint")
-    )
-    turns = (
-        Interaction.objects.filter(state=Interaction.State.RATED)
-        .order_by("turn")
-        .prefetch_related(Prefetch("utterances", replies))
-    )
-    found = Conversation.objects.prefetch_related(Prefetch("interactions", turns), *related)
-    for batch in batches(list(selection.conversations()), CONVERSATIONS_AT_ONCE):
-        loaded = found.in_bulk([released.pk for _user, released in batch])
-        for user, released in batch:
-            yield user, released, loaded[released.pk]
 
 
 # Conversations and utterances
 
 
 def conversation_values(
-    user: ReleasedUser, released: ReleasedConversation, conversation: Conversation
+    user: ReleasedUser,
+    released: ReleasedConversation,
+    conversation: Conversation,
+    items: list[Row],
 ) -> Row:
-    items = history(conversation)
     finished_at = conversation.finished_at
     assert finished_at is not None
     seconds = round(max(0.0, (finished_at - conversation.started_at).total_seconds()), 2)
@@ -130,8 +126,8 @@ def conversation_values(
     }
 
 
-def history(conversation: Conversation) -> list[Row]:
-    """Each turn's prompt and then its replies, in draw order."""
+def history(conversation: Conversation, table: Table) -> list[Row]:
+    """Each turn's prompt and then its replies, in draw order. table: of a reply."""
     items: list[Row] = []
     for interaction in conversation.interactions.all():
         prompt = {
@@ -140,31 +136,34 @@ def history(conversation: Conversation) -> list[Row]:
             "content": shown_text(interaction.user_prompt),
         }
         items.append(tables.USER_ITEM.row(prompt))
-        items += [reply_item(interaction.turn, reply) for reply in interaction.utterances.all()]
+        replies = interaction.utterances.all()
+        items += [table.row(reply_values(interaction.turn, reply)) for reply in replies]
     return items
 
 
-def reply_item(turn: int, utterance: Utterance) -> Row:
-    return tables.MODEL_ITEM.row(
-        {
-            "turn": turn,
-            "role": "model",
-            "content": shown_text(utterance.model_response),
-            "model_provider": utterance.endpoint.provider_code,
-            "model_name": utterance.endpoint.long_name,
-            "score": utterance.score,
-            "if_chosen": utterance.if_chosen,
-            "within_turn_id": utterance.within_turn_id,
-        }
-    )
+def reply_values(turn: int, utterance: Utterance) -> Row:
+    """The content is what the model said, also where the participant saw it masked."""
+    return {
+        "turn": turn,
+        "role": "model",
+        "content": shown_text(utterance.model_response),
+        "model_provider": utterance.endpoint.provider_code,
+        "model_name": utterance.endpoint.long_name,
+        "score": utterance.score,
+        "if_chosen": utterance.if_chosen,
+        "within_turn_id": utterance.within_turn_id,
+    }
 
 
 def utterance_values(
-    user: ReleasedUser, released: ReleasedConversation, conversation: Conversation
+    user: ReleasedUser,
+    released: ReleasedConversation,
+    conversation: Conversation,
+    items: list[Row],
 ) -> Iterator[Row]:
     """One row for each reply in the history, without its own id."""
     prompt = ""
-    for item in history(conversation):
+    for item in items:
         if item["role"] == "user":
             prompt = item["content"]
             continue

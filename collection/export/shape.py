@@ -97,6 +97,9 @@ def value_problems(column: Column, value: Any, path: str) -> Iterator[Problem]:
         case "dict by question":
             for code, facts in value.items():
                 yield from question_problems(column, code, facts, f"{path}.{code}")
+        case "dict by utterance":
+            for utterance, number in value.items():
+                yield from number_problems(column, utterance, number, f"{path}.{utterance}")
         case "parameters":
             for key, parameter in value.items():
                 if not isinstance(parameter, str | int) or isinstance(parameter, bool):
@@ -113,7 +116,8 @@ def bound_problems(column: Column, value: float | str, path: str) -> Iterator[Pr
 
 def list_problems(column: Column, values: list[Any], path: str) -> Iterator[Problem]:
     """What is in a list: each once, all of them known, as many as there should be."""
-    if unknown := [value for value in values if value not in column.allowed]:
+    unknown = [value for value in values if column.allowed and value not in column.allowed]
+    if unknown:
         yield Problem("value", f"{path} has {show(unknown[0])}, not among the codebook's values")
     elif len(set(values)) < len(values):
         yield Problem("value", f"{path} has an entry twice: {show(values)}")
@@ -138,6 +142,17 @@ def question_problems(column: Column, code: str, facts: Any, path: str) -> Itera
         for part in column.keys:
             if part.key in facts:
                 yield from column_problems(part, facts[part.key], f"{path}.{part.key}")
+
+
+def number_problems(column: Column, utterance: str, number: Any, path: str) -> Iterator[Problem]:
+    if id_number("ut", utterance) is None:
+        yield Problem("id", f"{path}: the key is no utterance_id")
+    elif number is NAN:
+        yield Problem("nan", f"{path} is NaN or Infinity, which is no JSON; write null")
+    elif number is not None and not is_number(number):
+        yield Problem("type", f"{path} is {show(number)}, no number")
+    elif number is not None:
+        yield from bound_problems(column, number, path)
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
@@ -168,6 +183,7 @@ HAS_TYPE: dict[Kind, Callable[[Any], bool]] = {
     "list": lambda value: isinstance(value, list) and all(isinstance(x, SCALAR) for x in value),
     "dict": is_object,
     "dict by question": is_object,
+    "dict by utterance": is_object,
     "parameters": is_object,
     "history": lambda value: isinstance(value, list),
 }

@@ -6,8 +6,11 @@ its own released files show otherwise.
 """
 
 from collections.abc import Mapping
+from typing import get_args
 
 from collection.export.columns import Column, Table, choice, count, flag, id_column, text
+from collection.models import SHOWN, ModelCall
+from surveys.protocol import PRISM_OPENING_REPLIES, Protocol
 
 CONSENT = "Yes, I consent to take part"
 CONSENT_AGE = "I certify that I am 18 years of age or over"
@@ -26,6 +29,12 @@ def _attributes(key: str, label: str, statements: Mapping[str, str]) -> Column:
 
 _USER = id_column("user_id", "user", "Unique participant identifier")
 _CONVERSATION = id_column("conversation_id", "c", "Unique conversation identifier")
+_INTERACTION = id_column(
+    "interaction_id", "int", "Unique interaction identifier: a turn of a conversation"
+)
+_UTTERANCE = id_column(
+    "utterance_id", "ut", "Unique utterance identifier: one message and one response"
+)
 _TYPE = choice(
     "conversation_type", "Type of conversation (from pre-defined categories)", *CONVERSATION_TYPES
 )
@@ -36,14 +45,6 @@ _BALANCED = flag(
 _TURN = count("turn", "Turn of conversation when prompt was entered", 0)
 _SCORE = Column("score", "int", "direct", "Score of the model response", low=1, high=100)
 _CHOSEN = flag("if_chosen", "Whether model response was highest-rated by participant")
-_WITHIN_TURN = Column(
-    "within_turn_id",
-    "int",
-    "meta",
-    "Within turn identifier of up to four model responses to a single human message",
-    low=0,
-    high=3,
-)
 _NAME = Column("model_name", "categorical", "meta", "Name of LLM")
 _PROVIDER = Column("model_provider", "categorical", "meta", "Provider of the LLM")
 
@@ -121,19 +122,35 @@ USER_ITEM = Table(
         text("content", "Human-written message"),
     ),
 )
-MODEL_ITEM = Table(
-    "conversation_history (model)",
-    (
-        _TURN,
-        Column("role", "categorical", "meta", "Who wrote the message", allowed=("model",)),
-        text("content", "Model-generated response"),
-        _PROVIDER,
-        _NAME,
-        _SCORE,
-        _CHOSEN,
-        _WITHIN_TURN,
-    ),
-)
+
+
+def most_replies(protocol: Protocol) -> int:
+    """Of one turn: PRISM's four, or more where the protocol says so."""
+    return max(PRISM_OPENING_REPLIES, protocol.opening_models)
+
+
+def _within_turn(replies: int) -> Column:
+    most = {4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}[replies]
+    label = f"Within turn identifier of up to {most} model responses to a single human message"
+    return Column("within_turn_id", "int", "meta", label, low=0, high=replies - 1)
+
+
+def model_item(replies: int) -> Table:
+    """replies: the most that a turn may have."""
+    return Table(
+        "conversation_history (model)",
+        (
+            _TURN,
+            Column("role", "categorical", "meta", "Who wrote the message", allowed=("model",)),
+            text("content", "Model-generated response"),
+            _PROVIDER,
+            _NAME,
+            _SCORE,
+            _CHOSEN,
+            _within_turn(replies),
+        ),
+    )
+
 
 CONVERSATIONS = Table(
     "conversations",
@@ -192,45 +209,45 @@ CONVERSATIONS = Table(
     ),
 )
 
-UTTERANCES = Table(
-    "utterances",
-    (
-        id_column(
-            "utterance_id", "ut", "Unique utterance identifier: one message and one response"
+
+def utterances(replies: int) -> Table:
+    """replies: the most that a turn may have."""
+    return Table(
+        "utterances",
+        (
+            _UTTERANCE,
+            _INTERACTION,
+            _CONVERSATION,
+            _USER,
+            _TURN,
+            _within_turn(replies),
+            _TYPE,
+            text("user_prompt", "Human-written message."),
+            text("model_response", "Model-generated response"),
+            _NAME,
+            _PROVIDER,
+            _SCORE,
+            _CHOSEN,
+            _BALANCED,
         ),
-        id_column(
-            "interaction_id", "int", "Unique interaction identifier: a turn of a conversation"
+        github=(
+            "utterance_id",
+            "interaction_id",
+            "conversation_id",
+            "user_id",
+            "turn",
+            "within_turn_id",
+            "included_in_balanced_subset",
+            "conversation_type",
+            "user_prompt",
+            "model_response",
+            "model_name",
+            "model_provider",
+            "score",
+            "if_chosen",
         ),
-        _CONVERSATION,
-        _USER,
-        _TURN,
-        _WITHIN_TURN,
-        _TYPE,
-        text("user_prompt", "Human-written message."),
-        text("model_response", "Model-generated response"),
-        _NAME,
-        _PROVIDER,
-        _SCORE,
-        _CHOSEN,
-        _BALANCED,
-    ),
-    github=(
-        "utterance_id",
-        "interaction_id",
-        "conversation_id",
-        "user_id",
-        "turn",
-        "within_turn_id",
-        "included_in_balanced_subset",
-        "conversation_type",
-        "user_prompt",
-        "model_response",
-        "model_name",
-        "model_provider",
-        "score",
-        "if_chosen",
-    ),
-)
+    )
+
 
 MODELS = Table(
     "models",
@@ -384,3 +401,136 @@ def paradata(pages: tuple[str, ...], questions: tuple[str, ...]) -> Table:
             ),
         ),
     )
+
+
+def assignments(replies: int) -> Table:
+    """How each reply came about: what PRISM did not keep. replies: the most that a turn may have.
+
+    The probabilities are those of the draw, given who could be drawn and what had been seen before;
+    whether a model that was drawn answered is another matter, which the manifest counts.
+    """
+    return Table(
+        "assignments",
+        (
+            _UTTERANCE,
+            _INTERACTION,
+            _CONVERSATION,
+            _USER,
+            _TURN,
+            _within_turn(replies),
+            choice(
+                "candidates",
+                "What the replies of the turn come from: different models, samples of one model, "
+                "one model under several system prompts, or one call that asks for replies which "
+                "vary; later turns are samples of the model that was chosen",
+                *_values_of("candidates"),
+                category="meta",
+            ),
+            choice(
+                "strategy",
+                "How models were drawn; locked: later turns, with the model that was chosen",
+                *_values_of("assignment"),
+                LOCKED,
+                category="meta",
+            ),
+            Column(
+                "arm",
+                "categorical",
+                "meta",
+                "Which of the protocol's system prompts was sent, or which of its sets of models "
+                "the participant met",
+                nullable=True,
+            ),
+            Column(
+                "anchor",
+                "categorical",
+                "meta",
+                "Opening prompt that the study gave in this conversation, by its code in the "
+                "protocol; null: the participant's own",
+                nullable=True,
+            ),
+            count("attempt", "How often models had been drawn for this turn before, in vain"),
+            Column("eligible", "list", "meta", "Names of the LLMs that could be drawn", low=1),
+            Column(
+                "inclusion_probability",
+                "float",
+                "meta",
+                "Probability that the LLM was drawn, with whichever others; null for a "
+                "replacement, whose chances also depend on which LLM failed",
+                nullable=True,
+                low=0,
+                high=1,
+            ),
+            Column(
+                "pair_probabilities",
+                "dict by utterance",
+                "meta",
+                "For each other reply of the turn, the probability that both their LLMs were "
+                "drawn; null where both are of one LLM or one of them is a replacement",
+                low=0,
+                high=1,
+            ),
+            flag(
+                "is_replacement",
+                "Whether the LLM was drawn in the place of another that failed",
+                "meta",
+            ),
+            Column(
+                "replacement_probability",
+                "float",
+                "meta",
+                "Of a replacement: probability that it was the one, given which LLMs were left "
+                "when another failed; null for all others",
+                nullable=True,
+                low=0,
+                high=1,
+            ),
+            Column(
+                "draw_position",
+                "int",
+                "meta",
+                "Place in the draw, those that failed included; one call that gave several "
+                "replies has one place",
+                low=0,
+                high=replies - 1,
+            ),
+            Column(
+                "screen_position",
+                "int",
+                "meta",
+                "Place on the screen, in the order of reading",
+                low=0,
+                high=replies - 1,
+            ),
+            Column(
+                "layout",
+                "dict",
+                "meta",
+                "How the replies stood when they were rated; null where no script ran",
+                nullable=True,
+                keys=(
+                    count("columns", "Columns of replies beside each other", 1),
+                    count("width", "Width of the window (in CSS pixels)"),
+                    count("height", "Height of the window (in CSS pixels)"),
+                ),
+            ),
+            flag("was_tied", "Whether the reply shared the highest score of its turn"),
+            flag("self_named", "Whether the reply seems to say which LLM it is"),
+            flag("was_masked", "Whether the participant saw this hidden, unlike model_response"),
+            flag("was_reported", "Whether the participant reported the reply", "direct"),
+            flag("was_hidden", "Whether the reply was then hidden from the participant", "direct"),
+            choice("outcome", "How the call of the LLM ended", *RELEASED, category="meta"),
+            count("try_number", "How many calls for this place in the draw had failed before"),
+            count("latency_ms", "How long the call took (in milliseconds)", nullable=True),
+        ),
+    )
+
+
+LOCKED = "locked"
+"""The strategy of later turns."""
+RELEASED = (*SHOWN, ModelCall.Outcome.FILTERED)
+"""Outcomes of calls whose replies are shown."""
+
+
+def _values_of(field: str) -> tuple[str, ...]:
+    return get_args(Protocol.model_fields[field].annotation)

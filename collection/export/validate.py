@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from collection.export import (
+    check_assignments,
     check_conversations,
     check_documents,
     check_metadata,
@@ -22,10 +23,12 @@ from collection.export.documents import find_path
 from collection.export.known import Known
 from collection.export.lines import Deviation, File
 from collection.export.manifest import NAME as MANIFEST
+from collection.export.plan import ASSIGNMENTS, PARADATA
 
 __all__ = ["Deviation", "validate"]
 
 REQUIRED = ("survey", "conversations", "utterances")
+FILES = (*REQUIRED, "models", "metadata", ASSIGNMENTS, PARADATA)
 
 
 def validate(folder: Path) -> Iterator[Deviation]:
@@ -35,7 +38,7 @@ def validate(folder: Path) -> Iterator[Deviation]:
         return
     book, problems = check_documents.codebook_of(folder)
     yield from problems
-    files = {name: find(folder, name) for name in (*REQUIRED, "models", "metadata", "paradata")}
+    files = {name: find(folder, name) for name in FILES}
     absent = [name for name in REQUIRED if files[name] is None]
     for name in absent:
         yield Deviation(f"{name}.jsonl", 0, "missing", "the file is missing")
@@ -56,21 +59,24 @@ def check_all(files: dict[str, File | None], book: Codebook) -> Iterator[Deviati
     known = Known()
     survey, conversations, utterances = (files[name] for name in REQUIRED)
     models, metadata = files["models"], files["metadata"]
+    assignments, paradata = files[ASSIGNMENTS], files[PARADATA]
     if survey:
         yield from check_survey.check(survey, known, book)
     if survey and conversations:
-        yield from check_conversations.check(conversations, known)
+        yield from check_conversations.check(conversations, known, book)
         yield from check_conversations.check_people(survey, conversations, known)
     if models:
         yield from check_models.check(models, known)
     else:
         yield Deviation("models.jsonl", 0, "missing", "there is no such file", is_note=True)
     if conversations and utterances and survey:
-        yield from check_utterances.check(utterances, conversations, known)
+        yield from check_utterances.check(utterances, conversations, known, book)
+        if assignments:
+            yield from check_assignments.check(assignments, known, book)
         if metadata:
             yield from check_metadata.check(metadata, known, book)
-    if files["paradata"] and survey:
-        yield from check_paradata.check(files["paradata"], known, book)
+    if paradata and survey:
+        yield from check_paradata.check(paradata, known, book)
     if not metadata:
         yield Deviation("metadata.jsonl", 0, "missing", "there is no such file", is_note=True)
 

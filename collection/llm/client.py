@@ -32,8 +32,12 @@ MAX_CHARACTERS = 100_000
 
 MAX_ERROR_CHARACTERS = 500
 
+BUSY = {429, 503}
 LONGEST_WAIT_S = 3600.0
 """What a Retry-After is taken for at most."""
+
+MOST_TOKENS = 2**31 - 1
+"""More cannot be stored, nor be true."""
 
 OURS = {
     "additional_drop_params",
@@ -65,6 +69,11 @@ OURS = {
 """litellm's arguments that change who answers, how often, how long or in what form."""
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Change the order of what follows on the line, which in a message may be our own words. Replies
+keep theirs: a block of its own, or <bdi>, holds them in."""
+BLANK = set("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters, says Unicode, but nothing to see."""
 MASK = "***"
 """Providers repeat a refused key with stars in its middle and its ends in the clear."""
 
@@ -139,6 +148,11 @@ def warm() -> None:
         import litellm
         import openai.resources  # noqa: F401  # else imported by the first call, on the event loop
 
+        from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
+
+        from collection.llm import connections
+
+        connections.restrict(LiteLLMAiohttpTransport)
         litellm.suppress_debug_info = True
         litellm.disable_hf_tokenizer_download = True
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
@@ -165,26 +179,26 @@ async def complete(
         # Before the clock starts: a model is not to blame for a server that has just started.
         await asyncio.to_thread(warm)
     began = time.monotonic()
-    gate = gate_of(spec.provider)
-    queued = limit_s
-    reply = None
+    gate = gate_of(spec.provider or spec.litellm_model)
+    queued = None
     try:
         if limit_s <= 0:
             raise TimeoutError
         async with asyncio.timeout(limit_s), gate.place(spec.max_concurrent, limit_s):
             queued = time.monotonic() - began
             reply = await ask(spec, messages, seed)
-            if reply.retry_after_s:
-                gate.hold(reply.retry_after_s)
+        if reply.retry_after_s:
+            gate.hold(reply.retry_after_s)
     except TimeoutError:
-        where = "Queue" if queued == limit_s else "TimeLimit"
+        where = "Queue" if queued is None else "TimeLimit"
         reply = Reply("timeout", error_class=where, error_message=f"cut at {limit_s:g} s")
     except Held as error:
-        reply = failure("error", error)
+        reply = replace(failure("error", error), retry_after_s=error.seconds)
+    took = time.monotonic() - began
     return replace(
         reply,
-        latency_ms=round((time.monotonic() - began) * 1000),
-        queued_ms=round(min(queued, limit_s) * 1000),
+        latency_ms=round(took * 1000),
+        queued_ms=round((took if queued is None else queued) * 1000),
     )
 
 
@@ -192,32 +206,45 @@ async def ask(spec: ModelSpec, messages: list[dict[str, str]], seed: int) -> Rep
     import litellm
     from litellm.exceptions import ContentPolicyViolationError, Timeout
 
+    from collection.llm.connections import cause_of
+
     try:
         arguments = call_arguments(spec, seed)
-        if spec.api_base and not settings.PRIVATE_ADDRESSES:
-            await asyncio.to_thread(addresses.check, spec.api_base)
-        response = await litellm.acompletion(messages=messages, **arguments)
-        return read(response, spec)
+        if spec.api_base:
+            await addresses.check_unless_known(spec.api_base)
+        return read(await litellm.acompletion(messages=messages, **arguments), spec)
     except Timeout as error:
         return failure("timeout", error)
     except ContentPolicyViolationError as error:
         return failure("filtered", error)
     except Exception as error:
-        return replace(failure("error", error), retry_after_s=retry_after(error))
+        reply = failure("error", cause_of(error) or error)
+        return replace(reply, retry_after_s=retry_after(error))
 
 
 def retry_after(error: Exception) -> float | None:
-    """Seconds that a server asks us to wait, from its Retry-After; None if it does not."""
+    """Seconds that a server which is too busy asks us to wait, from its Retry-After."""
     headers = getattr(error, "litellm_response_headers", None)
-    headers = headers or getattr(getattr(error, "response", None), "headers", None) or {}
-    raw = str(headers.get("retry-after") or headers.get("Retry-After") or "").strip()
+    if getattr(error, "status_code", None) not in BUSY or not headers:
+        return None
+    raw = str(headers.get("retry-after") or "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", raw, re.ASCII):
         return min(float(raw), LONGEST_WAIT_S)
+    until = date_of(raw)
+    if until is None:
+        return None
+    # By the server's own clock where it shows it: ours may be wrong, or jump.
+    now = date_of(str(headers.get("date") or "")) or datetime.now(UTC)
+    return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT_S)
+
+
+def date_of(raw: str) -> datetime | None:
+    """Of an HTTP header."""
     try:
-        wait = parsedate_to_datetime(raw) - datetime.now(UTC)
+        parsed = parsedate_to_datetime(raw)
     except (ValueError, TypeError):
         return None
-    return min(max(wait.total_seconds(), 0.0), LONGEST_WAIT_S)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def call_arguments(spec: ModelSpec, seed: int) -> dict[str, Any]:
@@ -282,7 +309,7 @@ def read(response: Any, spec: ModelSpec) -> Reply:
 
 def is_blank(text: str) -> bool:
     """Nothing to see: no characters, or only space and the zero-width kind."""
-    return not any(character.isprintable() and character != " " for character in text)
+    return not any(each.isprintable() and each != " " and each not in BLANK for each in text)
 
 
 def storable(text: str) -> str:
@@ -290,17 +317,26 @@ def storable(text: str) -> str:
 
 
 def tokens(response: Any) -> tuple[int | None, int | None]:
-    """Of the prompt and of the completion."""
+    """Of the prompt and of the completion, as the server counted them."""
     usage = getattr(response, "usage", None)
     if not usage or not usage.prompt_tokens:  # litellm writes 0 where a server says nothing
         return None, None
-    return usage.prompt_tokens, usage.completion_tokens
+    counts = (usage.prompt_tokens, usage.completion_tokens)
+    if not all(isinstance(count, int) and 0 <= count <= MOST_TOKENS for count in counts):
+        return None, None
+    return counts
 
 
 def cost(response: Any, spec: ModelSpec) -> Decimal | None:
-    """By the endpoint's own prices, else by litellm's table; None if either says nothing."""
+    """By the endpoint's own prices, else by litellm's table; None if either says nothing.
+
+    Without the server's token counts there is none: a count of our own, with another tokenizer,
+    would be a guess that looks like a fact.
+    """
     prompt_tokens, completion_tokens = tokens(response)
-    if spec.has_prices and prompt_tokens is not None and completion_tokens is not None:
+    if prompt_tokens is None or completion_tokens is None:
+        return None
+    if spec.has_prices:
         return priced(spec, prompt_tokens, completion_tokens)
     usd = response._hidden_params.get("response_cost")
     return Decimal(f"{usd:.8f}") if usd else None  # 0 is also what litellm calls an unknown price
@@ -341,6 +377,7 @@ def without_keys(message: str) -> str:
     for key in settings.MODEL_KEYS.values():
         if key.strip():
             message = message.replace(key.strip(), "[key]")
-    words = ("[key]" if MASK in word else word for word in storable(message).split())
+    message = BIDI.sub("", storable(message))
+    words = ("[key]" if MASK in word else word for word in message.split())
     line = " ".join(words)
     return line if len(line) <= MAX_ERROR_CHARACTERS else line[: MAX_ERROR_CHARACTERS - 1] + "…"

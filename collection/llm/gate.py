@@ -6,9 +6,10 @@ would need a lease for each call, and a process that dies would leave places tak
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 
@@ -20,44 +21,85 @@ class Held(Exception):
         self.seconds = seconds
 
 
+class Waiting(NamedTuple):
+    place: asyncio.Future[None]
+    gives_up: float
+
+
 class Gate:
+    """Of one event loop. All times are on the monotonic clock, which never jumps."""
+
     def __init__(self) -> None:
         self._calls = 0
-        self._left = asyncio.Condition()
+        self._limit: int | None = None
+        self._line: deque[Waiting] = deque()
+        """Nothing that has left it stays: its futures would keep a closed loop alive."""
         self._held_until = 0.0
-        """On the monotonic clock, which never jumps."""
+        self._opens_at = 0.0
 
     @asynccontextmanager
     async def place(self, limit: int | None, patience_s: float) -> AsyncIterator[None]:
-        """One of the places, when it is this call's turn. limit: of this moment; None for any.
+        """One of the places, when it is this call's turn. limit: of this moment, for those in
+        front as well; None for any number.
 
-        Raises Held if the provider is known to want more time than there is.
+        Raises Held as soon as the provider is known to want more time than there is.
         """
-        await self._wait_until_wanted(patience_s)
-        async with self._left:
-            await self._left.wait_for(lambda: limit is None or self._calls < limit)
-            self._calls += 1
+        self._limit = limit
+        if self.held_s >= patience_s > 0:
+            raise Held(self.held_s)
+        await self._wait_in_line(patience_s)
         try:
             yield
         finally:
             self._calls -= 1
-            # Shielded: a call that is cut must not take its place with it.
-            await asyncio.shield(self._say_so())
+            self._admit()
+
+    @property
+    def held_s(self) -> float:
+        return max(0.0, self._held_until - time.monotonic())
 
     def hold(self, seconds: float) -> None:
-        """Let no call through for so long."""
+        """Let no call through for so long, and send away whoever can't wait for it."""
         self._held_until = max(self._held_until, time.monotonic() + seconds)
+        for waiting in self._line:
+            if waiting.gives_up <= self._held_until and not waiting.place.done():
+                waiting.place.set_exception(Held(self.held_s))
+        self._admit()
 
-    async def _wait_until_wanted(self, patience_s: float) -> None:
-        while (left := self._held_until - time.monotonic()) > 0:
-            if left >= patience_s:
-                raise Held(left)
-            await asyncio.sleep(left)
-            patience_s -= left
+    async def _wait_in_line(self, patience_s: float) -> None:
+        place = asyncio.get_running_loop().create_future()
+        waiting = Waiting(place, time.monotonic() + patience_s)
+        self._line.append(waiting)
+        self._admit()
+        try:
+            await place
+        except BaseException:
+            if waiting in self._line:
+                self._line.remove(waiting)
+            elif place.done() and not place.cancelled():  # cut in the moment of being let in
+                self._calls -= 1
+                self._admit()
+            raise
 
-    async def _say_so(self) -> None:
-        async with self._left:
-            self._left.notify_all()
+    def _admit(self) -> None:
+        """Let in whose turn it is."""
+        if self._line and self.held_s:
+            self._open_later()
+            return
+        while self._line and (self._limit is None or self._calls < self._limit):
+            place = self._line.popleft().place
+            if not place.done():
+                place.set_result(None)
+                self._calls += 1
+
+    def _open_later(self) -> None:
+        if self._opens_at < self._held_until:
+            self._opens_at = self._held_until
+            asyncio.get_running_loop().call_later(self.held_s, self._open)
+
+    def _open(self) -> None:
+        self._opens_at = 0.0
+        self._admit()
 
 
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, defaultdict[str, Gate]] = WeakKeyDictionary()

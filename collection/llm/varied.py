@@ -6,12 +6,17 @@ agree with each other far more than people do, so one call asks for all of them 
 
 import json
 import re
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from collection.llm.client import MalformedResponse
+from collection.llm.client import MalformedResponse, is_blank, storable
 
-FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+MAX_TRIES = 50
+"""Brackets at which the JSON may begin: prose before it has some, a text of nothing else is none
+to spend time on."""
+OPENINGS = (re.compile("{"), re.compile(r"\["))
+LENIENT = json.JSONDecoder(strict=False)
+"""Models write line breaks into strings as they are."""
 
 
 def instruction(k: int) -> str:
@@ -26,31 +31,30 @@ def instruction(k: int) -> str:
 
 
 def parse(text: str, k: int) -> list[str]:
-    """The replies in a response, at most k, each once. Raises MalformedResponse below two."""
-    for candidate in candidates(text):
-        try:
-            found = json.loads(candidate)
-        except (ValueError, RecursionError):
-            continue
-        replies = strings(found)[:k]
-        if len(replies) >= 2:
-            return replies
+    """The replies in a response, at most k, each once. Raises MalformedResponse below two.
+
+    What stands around the JSON, such as a fence or a few words, does not matter.
+    """
+    for opening in OPENINGS:
+        for bracket in islice(opening.finditer(text), MAX_TRIES):
+            replies = strings(decoded(text, bracket.start()))[:k]
+            if len(replies) >= 2:
+                return replies
     raise MalformedResponse(f"no JSON with {k} replies")
 
 
-def candidates(text: str) -> Iterator[str]:
-    """What may be the JSON: all of it, what is fenced, from the first bracket to the last."""
-    yield text
-    yield from FENCE.findall(text)
-    for opening, closing in ("{}", "[]"):
-        start, end = text.find(opening), text.rfind(closing)
-        if 0 <= start < end:
-            yield text[start : end + 1]
+def decoded(text: str, start: int) -> Any:
+    """The JSON that begins there, whatever follows; None if none does."""
+    try:
+        return LENIENT.raw_decode(text, start)[0]
+    except (ValueError, RecursionError):
+        return None
 
 
 def strings(found: Any) -> list[str]:
+    """Storable: JSON's escapes bring back what `complete` has taken from the text."""
     listed = found.get("replies") if isinstance(found, dict) else found
     if not isinstance(listed, list):
         return []
-    texts = [entry.strip() for entry in listed if isinstance(entry, str)]
-    return list(dict.fromkeys(text for text in texts if text))
+    texts = [storable(entry).strip() for entry in listed if isinstance(entry, str)]
+    return list(dict.fromkeys(text for text in texts if not is_blank(text)))

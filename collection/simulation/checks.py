@@ -1,8 +1,9 @@
 """What the database has of a person, beside what the person saw and sent."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from collection.models import Conversation, Utterance
+from collection.models import Conversation, Interaction, Utterance
 from collection.simulation.people import OPEN_LINK_LABEL, Person, recruitment_id
 from surveys import languages
 from surveys.instruments.conditions import Value
@@ -23,6 +24,8 @@ class Sent:
     prompts: dict[Turn, str] = field(default_factory=dict)
     scores: dict[Turn, dict[int, int]] = field(default_factory=dict)
     """By position on the screen."""
+    layouts: dict[Turn, str] = field(default_factory=dict)
+    """Columns of replies, and width and height of the window."""
 
 
 def find(study: Study, person: Person) -> Participant | None:
@@ -73,7 +76,7 @@ def differences(participant_id: int, sent: Sent, *, is_all: bool) -> list[str]:
     """
     stored = stored_of(participant_id)
     found: list[str] = []
-    for name in ("answers", "prompts", "scores"):
+    for name in ("answers", "prompts", "scores", "layouts"):
         expected, actual = getattr(sent, name), getattr(stored, name)
         found += [
             f"{name}: {key!r} was sent as {value!r} and is {actual.get(key)!r}"
@@ -82,7 +85,7 @@ def differences(participant_id: int, sent: Sent, *, is_all: bool) -> list[str]:
         ]
         if is_all and name != "answers":
             found += [f"{name}: {key!r} was never sent" for key in actual.keys() - expected.keys()]
-    return found + too_many(participant_id)
+    return found + too_many(participant_id) + misdrawn(participant_id)
 
 
 def stored_of(participant_id: int) -> Sent:
@@ -97,6 +100,14 @@ def stored_of(participant_id: int) -> Sent:
     for number, turn, position, score in utterances:
         assert score is not None
         stored.scores.setdefault((number, turn), {})[position] = score
+    rated = Interaction.objects.filter(
+        conversation__participant=participant, state=Interaction.State.RATED
+    ).values_list("conversation__number", "turn", "layout")
+    stored.layouts = {
+        (number, turn): ",".join(str(layout[key]) for key in ("columns", "width", "height"))
+        for number, turn, layout in rated
+        if layout
+    }
     prompts = participant.conversations.values_list(
         "number", "interactions__turn", "interactions__user_prompt"
     )
@@ -108,6 +119,35 @@ def answers_of(question: Question, value: Value) -> dict[str, str]:
     """A stored answer as the fields with one value that were sent for it."""
     fields = as_fields(question, value, {})
     return {name: values[0] for name, values in fields.items() if len(values) == 1 and values[0]}
+
+
+def misdrawn(participant_id: int) -> list[str]:
+    """Replies whose draw does not say how they came to be shown, and places on the screen."""
+    found: list[str] = []
+    places: dict[Turn, list[int]] = {}
+    shown = Utterance.objects.filter(interaction__conversation__participant=participant_id)
+    related = ("call__attempt", "interaction__conversation")
+    for reply in shown.select_related(*related).defer("call__messages"):
+        turn = (reply.interaction.conversation.number, reply.interaction.turn)
+        places.setdefault(turn, []).append(reply.position)
+        found += [f"{turn}: {problem}" for problem in draw_problems(reply)]
+    return found + [
+        f"{turn}: the replies stand at {taken}"
+        for turn, taken in places.items()
+        if sorted(taken) != list(range(len(taken)))
+    ]
+
+
+def draw_problems(reply: Utterance) -> Iterator[str]:
+    attempt, model = reply.call.attempt, reply.endpoint_id
+    if model not in attempt.eligible:
+        yield f"model {model} could not be drawn"
+    if (model in attempt.drawn) == reply.call.is_replacement:
+        yield f"model {model} was drawn and is a replacement, or neither"
+    if not reply.call.is_replacement and not 0 < attempt.inclusion.get(str(model), 0) <= 1:
+        yield f"model {model} has no probability"
+    if (attempt.strategy == "locked") == reply.interaction.is_opening:
+        yield f"the strategy is {attempt.strategy}"
 
 
 def too_many(participant_id: int) -> list[str]:

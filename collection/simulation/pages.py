@@ -161,6 +161,12 @@ class Page:
         tag = self.soup.select_one(".eyebrow")
         return tag.get_text(" ", strip=True).lower() if tag else ""
 
+    @property
+    def given_words(self) -> str:
+        """The message that the study gives, on a page without a field for one's own."""
+        tag = self.soup.select_one("form .talk .you div")
+        return tag.get_text() if tag else ""
+
     def link(self, word: str) -> str | None:
         """The address of the first link whose path ends in a word."""
         for tag in self.soup.find_all("a", href=True):

@@ -40,6 +40,8 @@ OFTEN, SOMETIMES = 0.5, 0.25
 MOST_BACK = 8
 """How often one person goes back at most, so that every walk ends."""
 MOST_REPORTS = 2
+LAYOUTS = ("1,390,844", "2,1024,768", "2,1536,864")
+"""What the page's script sends of a phone, a tablet and a computer."""
 RELOAD_AFTER_S = (0.5, 1, 2, 4, 8, 8)
 """Pauses between loading a page again: in all long enough for a server to restart."""
 
@@ -214,12 +216,15 @@ class Walk:
         turn = turn_of(form)
         if form.purpose == "prompt" and turn:
             decided["prompt"] = self.prompt(page, turn)
-        if form.purpose == "again":
+        if form.purpose == "again" and "prompt" in form.fields:
             decided["prompt"] = form.fields["prompt"].value
         if form.purpose == "rate" and turn:
             decided |= await self.scores(turn)
         said = await self.understand(form)
-        return filling.fill(self.person, form, decided, self.times[form.action], said)
+        filled = filling.fill(self.person, form, decided, self.times[form.action], said)
+        if form.purpose == "rate":
+            filled["layout"] = [self.person.draw("window").choice(LAYOUTS)]
+        return filled
 
     async def understand(self, form: Form) -> Understood:
         """What the questions of a survey page say beyond their fields."""
@@ -255,7 +260,7 @@ class Walk:
     async def send(self, page: Page, form: Form, filled: Fields) -> Page:
         """Send a form, twice at once by those who double-click; the page it leads to."""
         # Before, for it may be taken although no answer comes; then the same is sent once more.
-        self.note(form, filled)
+        self.note(page, form, filled)
         # The first form for certain: consenting and declining twice are worth seeing.
         doubles = self.forms_sent == 0 or self.feels("double click", OFTEN)
         if self.person.has(Habit.DOUBLE_CLICKS) and doubles:
@@ -271,15 +276,17 @@ class Walk:
         self.last_post = (form.action, filled, page.url)
         return following
 
-    def note(self, form: Form, filled: Fields) -> None:
+    def note(self, page: Page, form: Form, filled: Fields) -> None:
         """Remember what was sent, to compare it with what was stored."""
         turn = turn_of(form)
         if turn is None:
             if "/survey/" in form.action:
                 self.sent.answers |= given_answers(form, filled)
         elif form.purpose == "prompt":
-            self.sent.prompts[turn] = filled["prompt"][0]
+            own_words = filled.get("prompt")
+            self.sent.prompts[turn] = own_words[0] if own_words else page.given_words
         elif form.purpose == "rate":
+            self.sent.layouts[turn] = filled["layout"][0]
             self.sent.scores[turn] = {
                 int(line.name.rpartition("_")[2]): int(filled[line.name][0])
                 for line in form.lines()
