@@ -1,0 +1,28 @@
+"""Released conversations with their turns and replies, loaded in batches."""
+
+from collections.abc import Iterator
+
+from django.db.models import Prefetch, QuerySet
+
+from collection.export.plan import batches
+from collection.export.selection import ReleasedConversation, ReleasedUser, Selection
+from collection.models import Conversation, Interaction, Utterance
+
+# 22 turns of four replies each: more conversations would ask SQLite for too many variables.
+CONVERSATIONS_AT_ONCE = 100
+
+
+def conversations(
+    selection: Selection, replies: QuerySet[Utterance], *related: str
+) -> Iterator[tuple[ReleasedUser, ReleasedConversation, Conversation]]:
+    """Every released conversation in file order: its rated turns, their replies, and `related`."""
+    turns = (
+        Interaction.objects.filter(state=Interaction.State.RATED)
+        .order_by("turn")
+        .prefetch_related(Prefetch("utterances", replies.order_by("within_turn_id")))
+    )
+    found = Conversation.objects.prefetch_related(Prefetch("interactions", turns), *related)
+    for batch in batches(list(selection.conversations()), CONVERSATIONS_AT_ONCE):
+        loaded = found.in_bulk([released.pk for _user, released in batch])
+        for user, released in batch:
+            yield user, released, loaded[released.pk]
