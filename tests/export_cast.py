@@ -222,7 +222,7 @@ def add_turn(
         eligible=eligible,
         drawn=drawn,
         strategy="uniform" if turn == 0 else "locked",
-        inclusion={pk: k / n for pk in drawn},
+        inclusion=dict.fromkeys(drawn, k / n),
         pairs=[
             [*sorted(pair), k * (k - 1) / (n * (n - 1))] for pair in combinations(set(drawn), 2)
         ],

@@ -75,8 +75,8 @@ def everything() -> None:
             "finished": list(people.exclude(completed_at=None).values_list("key", flat=True)),
             "conversations": [as_stored(conversation) for conversation in conversations],
             "spent": {
-                "by call": str(calls.aggregate(sum=Sum("cost_usd"))["sum"]),
-                "by person": str(Reservation.objects.aggregate(sum=Sum("spent_usd"))["sum"]),
+                "by call": float(calls.aggregate(sum=Sum("cost_usd"))["sum"]),
+                "by person": float(Reservation.objects.aggregate(sum=Sum("spent_usd"))["sum"]),
             },
             "attempts": [times(attempt) for attempt in Attempt.objects.all()],
             "calls": [

@@ -94,8 +94,14 @@ def about_turn(
         "turn": interaction.turn,
         "candidates": protocol.candidates if interaction.is_opening else "samples",
         "anchor": conversation.anchor or None,
-        "layout": interaction.layout or None,
+        "layout": layout(interaction),
     }
+
+
+def layout(interaction: Interaction) -> Row | None:
+    """In the codebook's order: Postgres keeps none."""
+    kept = interaction.layout
+    return {key: kept[key] for key in ("columns", "width", "height")} if kept else None
 
 
 def about_draw(reply: Utterance, names: dict[int, str]) -> Row:

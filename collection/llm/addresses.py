@@ -92,6 +92,7 @@ def remember(host: str, refused: str, seconds: float) -> str:
 
 def addresses_of(host: str) -> list[str]:
     """As the connection will see them, with 127.1 and 0x7f000001 for what they are."""
+    host = host.removesuffix(".")
     with suppress(OSError):
         return [socket.inet_ntoa(socket.inet_aton(host))]
     with suppress(ValueError):

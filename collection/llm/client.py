@@ -147,7 +147,6 @@ def warm() -> None:
             return
         import litellm
         import openai.resources  # noqa: F401  # else imported by the first call, on the event loop
-
         from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
 
         from collection.llm import connections

@@ -78,7 +78,7 @@ def cause_of(error: BaseException) -> Exception | None:
                 return each
             case json.JSONDecodeError():
                 return MalformedResponse(f"not JSON: {each}")
-            case httpx.TransportError() if not isinstance(each, httpx.TimeoutException):
+            case httpx.RequestError() if not isinstance(each, httpx.TimeoutException):
                 return ConnectionFailed(SSL.sub("", str(each)))
     return None
 
