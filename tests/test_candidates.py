@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from collection.models import Attempt, Conversation, ModelCall, Utterance
-from surveys.models import Participant, Study
+from surveys.models import Study
 from surveys.protocol import Protocol
 from tests.cast import HEADER, set_protocol, use_models
 from tests.model_server import ModelServer
