@@ -211,8 +211,7 @@ def try_again(conversation: Conversation, attempt: int, raw: str | None) -> Aski
 
     attempt: number of the attempt that failed, so that a double click asks once.
     """
-    has_words = raw is not None and not conversation.anchor
-    prompt = clean_prompt(conversation, raw or "") if has_words else None
+    prompt = clean_prompt(conversation, raw) if raw is not None else None
     with transaction.atomic():
         locked = lock(conversation)
         interaction = latest(locked)
@@ -223,7 +222,8 @@ def try_again(conversation: Conversation, attempt: int, raw: str | None) -> Aski
             or tries_left(interaction) == 0
         ):
             return None
-        interaction.user_prompt = prompt or interaction.user_prompt
+        if not (interaction.is_opening and conversation.anchor):  # those words are the study's
+            interaction.user_prompt = prompt or interaction.user_prompt
         interaction.state = State.PENDING
         interaction.save(update_fields=["user_prompt", "state"])
         return open_attempt(interaction, attempt + 1)

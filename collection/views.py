@@ -307,6 +307,7 @@ def stage(conversation: Conversation, last: Interaction | None) -> tuple[str, Co
     if last.state == State.FAILED:
         return "failed", common | {
             "attempt": last.attempts.count() - 1,
+            "anchor": conversations.anchor_of(conversation) if last.is_opening else None,
             "tries_left": conversations.tries_left(last),
             "may_finish": conversations.may_finish(conversation, last, turns),
         }

@@ -85,7 +85,6 @@ class ModelServer:
         self.cut: Counter[str] = Counter()
         """model → how often the client hung up before the answer was complete."""
         self._failures: Counter[str] = Counter({"flaky-then-ok": 1})
-        self._counts: Counter[str] = Counter()
         self._socket = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
         self._loop = asyncio.new_event_loop()
@@ -108,7 +107,7 @@ class ModelServer:
 
     def count(self, model: str) -> int:
         """How many requests have named this model."""
-        return self._counts[model]
+        return sum(body["model"] == model for body in self.requests)
 
     def fail_next(self, model: str, times: int) -> None:
         """Answer the model's next requests with status 500, then behave again."""
@@ -151,7 +150,6 @@ class ModelServer:
             return True
         request = Request(json.loads(body), headers.get("authorization", ""))
         self.requests.append(request.body)
-        self._counts[request.model] += 1
         self.authorizations.append(request.authorization)
         try:
             return await self._behave(request, reader, writer)

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.servers
 SEED = 20
 RESUMES_WITHIN_S = 60.0
 FIRST_BLOW_AFTER_S = 3.0
-MODELS_TAKE_S = 1.0
+MODELS_TAKE_S = 2.0
 WORKER = "celery --quiet --app config.celery --skip-checks worker"
 
 
@@ -113,11 +113,10 @@ def check(ordeal: Ordeal) -> None:
     assert_kept(ordeal)
     assert_called_once(ordeal.stored["calls"])
     assert_counted(ordeal.stored["calls"], ordeal.asked)
-    assert max(ordeal.resumed()) < RESUMES_WITHIN_S
+    assert max(ordeal.resumed(), default=0.0) < RESUMES_WITHIN_S
     spent = ordeal.stored["spent"]
     assert spent["by call"] == pytest.approx(spent["by person"], abs=1e-9)
-    # Else it was too mild to prove anything.
-    assert any(call["error_class"] == "ProcessEnded" for call in ordeal.stored["calls"])
+    assert_hard(ordeal.stored["calls"])
     assert {trouble for trouble in ordeal.troubles if trouble.isdigit()} <= {"503"}
 
 
@@ -144,6 +143,15 @@ def assert_called_once(calls: list[dict[str, Any]]) -> None:
     for slot, (*lost, last) in by_slot.items():
         assert last == ("ok", ""), slot
         assert set(lost) <= {("cancelled", "ProcessEnded")}, slot
+
+
+def assert_hard(calls: list[dict[str, Any]]) -> None:
+    """A turn had kept some of its replies when it lost others: else little would be proved."""
+    tries = Counter(tuple(call["slot"]) for call in calls)
+    of_turns = defaultdict(set)
+    for (attempt, _slot), number in tries.items():
+        of_turns[attempt].add(number)
+    assert any(len(numbers) > 1 for numbers in of_turns.values())
 
 
 def assert_counted(calls: list[dict[str, Any]], asked: list[dict[str, Any]]) -> None:
@@ -250,8 +258,8 @@ def test_embedded(run_embedded: Run, tmp_path: Path, capsys: pytest.CaptureFixtu
         refract.kill9()
         refract.start()
 
-    blows = [Blow("kill -9", again)] * 3
-    ordeal = go_through(refract.manage, refract.ports[0], 10, blows, within_s=25.0)
+    blows = [Blow("kill -9", again)] * 2
+    ordeal = go_through(refract.manage, refract.ports[0], 10, blows, within_s=16.0)
     with capsys.disabled():
         sys.stdout.write(figures(ordeal))
     check(ordeal)

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -258,6 +258,12 @@ def test_a_provider_that_wants_more_time_than_there_is_is_not_asked() -> None:
     run(work)
 
 
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
 def spec(server: ModelServer, model: str) -> llm.ModelSpec:
     return llm.ModelSpec(f"openai/{model}", server.url, "", {}, provider=f"gate-{model}")
 
@@ -265,20 +271,20 @@ def spec(server: ModelServer, model: str) -> llm.ModelSpec:
 MESSAGES = [{"role": "user", "content": "Hello?"}]
 
 
-def test_a_refusal_says_how_long_to_wait(model_server: ModelServer) -> None:
+def test_a_refusal_says_how_long_to_wait(server: ModelServer) -> None:
     async def work() -> None:
-        busy = spec(model_server, "http-429")
+        busy = spec(server, "http-429")
         reply = await llm.complete(busy, MESSAGES, limit_s=10, seed=0)
         assert (reply.outcome, reply.retry_after_s) == ("error", 1.0)
         # The next call of the same provider is not even made, for there is no time to wait.
-        before = model_server.count("http-429")
+        before = server.count("http-429")
         reply = await llm.complete(busy, MESSAGES, limit_s=0.5, seed=0)
         assert (reply.outcome, reply.error_class) == ("error", "Held")
         assert reply.retry_after_s is not None and 0.5 < reply.retry_after_s <= 1
-        assert model_server.count("http-429") == before
+        assert server.count("http-429") == before
 
         # Another one has nothing to do with it, and who can wait does.
-        other = replace(spec(model_server, "ok"), provider="gate-of-others")
+        other = replace(spec(server, "ok"), provider="gate-of-others")
         assert (await llm.complete(other, MESSAGES, limit_s=10, seed=0)).queued_ms < 500
         same = replace(other, provider=busy.provider)
         reply = await llm.complete(same, MESSAGES, limit_s=20, seed=0)
@@ -287,9 +293,9 @@ def test_a_refusal_says_how_long_to_wait(model_server: ModelServer) -> None:
     run(work)
 
 
-def test_an_endpoint_of_no_named_provider_has_a_gate_of_its_own(model_server: ModelServer) -> None:
+def test_an_endpoint_of_no_named_provider_has_a_gate_of_its_own(server: ModelServer) -> None:
     async def work() -> None:
-        busy, free = (replace(spec(model_server, m), provider="") for m in ("http-429", "ok"))
+        busy, free = (replace(spec(server, m), provider="") for m in ("http-429", "ok"))
         assert (await llm.complete(busy, MESSAGES, limit_s=10, seed=0)).retry_after_s == 1
         assert (await llm.complete(free, MESSAGES, limit_s=0.9, seed=0)).outcome == "ok"
 
@@ -317,20 +323,17 @@ def test_an_endpoint_of_no_named_provider_has_a_gate_of_its_own(model_server: Mo
     ],
 )
 def test_how_long_a_server_asks_to_wait(
-    model_server: ModelServer, provider: str, status: int, said: str, seconds: float | None
+    server: ModelServer, provider: str, status: int, said: str, seconds: float | None
 ) -> None:
     async def work() -> None:
         # No gate but its own: the next of these must be asked, too.
         model = f"http-{status}"
-        busy = llm.ModelSpec(f"{provider}/{model}", model_server.url, "", {}, provider=said)
+        busy = llm.ModelSpec(f"{provider}/{model}", server.url, "", {}, provider=said)
         reply = await llm.complete(busy, MESSAGES, limit_s=20, seed=0)
         assert (reply.outcome, reply.retry_after_s) == ("error", seconds)
 
-    before, model_server.retry_after = model_server.retry_after, said
-    try:
-        run(work)
-    finally:
-        model_server.retry_after = before
+    server.retry_after = said
+    run(work)
 
 
 def test_a_date_without_the_servers_clock_is_read_by_ours() -> None:
@@ -348,9 +351,9 @@ def now_plus(seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def test_waiting_in_line_counts_towards_the_limit(model_server: ModelServer) -> None:
+def test_waiting_in_line_counts_towards_the_limit(server: ModelServer) -> None:
     async def work() -> None:
-        slow = replace(spec(model_server, "hang"), max_concurrent=1)
+        slow = replace(spec(server, "hang"), max_concurrent=1)
         both = [llm.complete(slow, MESSAGES, limit_s=limit, seed=0) for limit in (1.0, 0.4)]
         first, second = await asyncio.gather(*both)
         assert (first.outcome, first.error_class) == ("timeout", "TimeLimit")
@@ -358,6 +361,6 @@ def test_waiting_in_line_counts_towards_the_limit(model_server: ModelServer) -> 
         assert second.queued_ms == second.latency_ms >= 400
         assert first.queued_ms < 400
 
-    before = model_server.count("hang")
+    before = server.count("hang")
     run(work)
-    assert model_server.count("hang") == before + 1
+    assert server.count("hang") == before + 1

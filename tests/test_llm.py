@@ -340,8 +340,12 @@ def test_an_error_message_is_short_storable_and_hides_masked_keys() -> None:
 
 
 @pytest.mark.parametrize("name", ["n", "stream", "num_retries", "fallbacks", "api_key", "messages"])
-def test_parameters_cannot_change_how_a_call_is_made(server: ModelServer, name: str) -> None:
-    reply = asked(ModelSpec("openai/ok", server.url, "", {name: 3}))
+@pytest.mark.parametrize("inside", [False, True])
+def test_parameters_cannot_change_how_a_call_is_made(
+    server: ModelServer, name: str, inside: bool
+) -> None:
+    parameters: dict[str, Any] = {"extra_body": {name: 3}} if inside else {name: 3}
+    reply = asked(ModelSpec("openai/ok", server.url, "", parameters))
     assert (reply.outcome, reply.error_class) == ("error", "ReservedParameter")
     assert name in reply.error_message
     assert server.requests == []

@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from pytest_django.fixtures import Settings
 
-from collection.llm import ModelSpec, Reply, complete, demo, demo_endpoints, manners, warm
+from collection.llm import ModelSpec, Reply, complete, demo, demo_endpoints, manners, varied, warm
 from collection.models import ModelEndpoint
 from surveys.draws import rng
 
@@ -55,6 +55,15 @@ def many(manner: str, *prompts: str) -> list[str]:
 
 def words(texts: list[str]) -> float:
     return sum(len(text.split()) for text in texts) / len(texts)
+
+
+def test_replies_that_differ_on_request() -> None:
+    messages = [
+        {"role": "system", "content": f"Be brief.\n\n{varied.instruction(4)}"},
+        {"role": "user", "content": "What is a good soup?"},
+    ]
+    said = demo.speak("chatty", messages, rng(1, "varied"))
+    assert len(varied.parse(said, 4)) == 4
 
 
 def test_it_works() -> None:

@@ -12,6 +12,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -54,6 +55,7 @@ def check(url: str) -> None:
         raise AddressRefused(refused)
 
 
+@lru_cache(maxsize=256)
 def host_of(url: str) -> str:
     """Raises AddressRefused if it is not an address of the web."""
     try:

@@ -47,6 +47,7 @@ OURS = {
     "base_url",
     "cache",
     "caching",
+    "context_window_fallback_dict",
     "custom_llm_provider",
     "drop_params",
     "fallbacks",
@@ -248,7 +249,9 @@ def date_of(raw: str) -> datetime | None:
 
 def call_arguments(spec: ModelSpec, seed: int) -> dict[str, Any]:
     """litellm's arguments. Raises MissingKey, ReservedParameter."""
-    reserved = sorted(OURS & spec.parameters.keys())
+    further = spec.parameters.get("extra_body")
+    named = spec.parameters.keys() | (further.keys() if isinstance(further, dict) else set())
+    reserved = sorted(OURS & named)
     if reserved:
         raise ReservedParameter(f"not a parameter of a model here: {', '.join(reserved)}")
     is_demo = spec.litellm_model.startswith(f"{demo.PROVIDER}/")

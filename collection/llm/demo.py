@@ -6,6 +6,7 @@ A reply, and how long it takes, depends on the model, the messages and the seed 
 import asyncio
 import json
 import re
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -27,6 +28,9 @@ HEADERS = {
     " Do not refer to your word limit.",
 }
 """PRISM's two headers by model_type, word for word (CC-BY-4.0)."""
+
+SEVERAL = re.compile(r"exactly (\d) strings")
+"""In the instruction of `varied`."""
 
 PARAMETERS = {"temperature": 1.0, "top_p": 0.9, "max_tokens": 256}
 
@@ -90,10 +94,20 @@ def make_handler() -> "CustomLLM":
             await asyncio.sleep(manners.seconds(model, draw) * settings.DEMO_LATENCY_SCALE)
             if manners.fails(model, draw):
                 raise ServiceUnavailableError("it fails now and then", PROVIDER, model)
-            text = manners.speak(model, messages, draw)
+            text = speak(model, messages, draw)
             return written(model_response, text, messages, optional_params.get("max_tokens"))
 
     return DemoModels()
+
+
+def speak(manner: str, messages: list[dict[str, str]], draw: Random) -> str:
+    """One reply, or as many as the system message wants in one JSON object."""
+    wanted = SEVERAL.search(messages[0]["content"])
+    if wanted is None:
+        return manners.speak(manner, messages, draw)
+    others = sorted(manners.names() - {manner})
+    speakers = [manner, *draw.sample(others, int(wanted[1]) - 1)]
+    return json.dumps({"replies": [manners.speak(one, messages, draw) for one in speakers]})
 
 
 def written(
