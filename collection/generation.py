@@ -173,7 +173,7 @@ def begin(work: Work) -> None:
 
 async def finish(work: Work) -> None:
     """Call every slot that has no outcome, then settle the attempt and tell the page."""
-    tracing.request_id.set(work.request_id)
+    named = tracing.request_id.set(work.request_id)
     try:
         await ask_all(work)
         settled = await written(settle, work)
@@ -185,6 +185,7 @@ async def finish(work: Work) -> None:
         log.exception("attempt %s was not settled", work.attempt_id)
     finally:
         _leaving.discard(work.attempt_id)
+        tracing.request_id.reset(named)  # a command that waits for this has an id of its own
 
 
 async def ask_all(work: Work) -> None:

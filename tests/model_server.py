@@ -11,7 +11,7 @@ import json
 import socket
 import sys
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -19,7 +19,6 @@ from typing import Any, Self
 
 CHAT = "/v1/chat/completions"
 DRIP_EVERY_S = 0.2
-POLL_S = 0.05
 BACKLOG = 2048
 
 BUSY = {429, 503}
@@ -87,6 +86,8 @@ class ModelServer:
         self._failures: Counter[str] = Counter({"flaky-then-ok": 1})
         self._socket = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        self._together: Counter[str] = Counter()
+        self._all_here: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
         self._connections: set[asyncio.Task[None]] = set()
@@ -186,8 +187,10 @@ class ModelServer:
             case "delay":
                 await asyncio.sleep(float(number))
             case "together":
-                while self.count(request.model) < int(number):
-                    await asyncio.sleep(POLL_S)
+                self._together[request.model] += 1
+                if self._together[request.model] >= int(number):
+                    self._all_here[request.model].set()
+                await self._all_here[request.model].wait()
         await send(writer, answer(behaviour, request, len(self.requests)))
         return True
 

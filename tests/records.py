@@ -22,15 +22,14 @@ def prepare(people: int, models: str, delay_s: float) -> None:
     """People about to choose their first conversation of three. Prints their keys and cookies.
 
     One has answered the survey, and the others have given the same answers.
-    models: address of a model server, where each model has a name of its own, and a price. They
-    take from half to one and a half times as long as said, so that slots end one after the other.
+    models: address of a model server, where each model has a name of its own, and a price. Half are
+    quick and half are slow, so that most turns have some of their replies before the others.
     """
     study = Study.objects.get(slug=SLUG)
     set_protocol(study, conversations_per_type=1)
     Study.objects.filter(pk=study.pk).update(budget_usd=1000)
-    known = list(study.endpoints.all())
-    for number, endpoint in enumerate(known):
-        takes_s = delay_s * (0.5 + number / len(known)) + number / 1000
+    for number, endpoint in enumerate(study.endpoints.all()):
+        takes_s = delay_s * (1.7 if number % 2 else 0.3) + number / 1000
         endpoint.litellm_model = f"openai/delay-{takes_s:.3f}"
         endpoint.api_base = models
         endpoint.input_price = endpoint.output_price = 1

@@ -82,9 +82,9 @@ class Patient(Browser):
         """Head and body of an answer that is one. Raises BenchError if the server refuses."""
         began = time.monotonic()
         while time.monotonic() - began < GIVES_UP_AFTER_S:
-            head = await self._try(path, method, form, headers)
-            if head is not None:
-                return head
+            answer = await self._try(path, method, form, headers)
+            if answer is not None:
+                return answer
             await asyncio.sleep(self.rng.uniform(*PAUSE_S))
         raise BenchError(f"{path} is not answered: {self.troubles}")
 

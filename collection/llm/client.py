@@ -148,11 +148,15 @@ def warm() -> None:
             return
         import litellm
         import openai.resources  # noqa: F401  # else imported by the first call, on the event loop
+        from litellm.llms.custom_httpx import http_handler
         from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
 
         from collection.llm import connections
 
         connections.restrict(LiteLLMAiohttpTransport)
+        # Else the 501st call to a host waits where nobody sees it; the line is the gate's. All
+        # hosts together keep litellm's limit of 1,000.
+        http_handler.AIOHTTP_CONNECTOR_LIMIT_PER_HOST = 0  # type: ignore[attr-defined]
         litellm.suppress_debug_info = True
         litellm.disable_hf_tokenizer_download = True
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
