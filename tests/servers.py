@@ -8,7 +8,6 @@ import atexit
 import itertools
 import os
 import re
-import resource
 import shutil
 import signal
 import socket
@@ -52,27 +51,6 @@ def accepts(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def processor_s_of(work: Callable[[], None], limit_s: float, tries: int = 3) -> float:
-    """Seconds of processor time that the child processes of some work take.
-
-    A busy machine stretches that too, though less than the time on the wall: so work that takes
-    longer than the limit is tried again, and the best counts.
-    """
-
-    def used() -> float:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)  # of those that have ended
-        return usage.ru_utime + usage.ru_stime
-
-    best = float("inf")
-    for _try in range(tries):
-        before = used()
-        work()
-        best = min(best, used() - before)
-        if best < limit_s:
-            break
-    return best
 
 
 class Process:

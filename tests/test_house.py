@@ -15,11 +15,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from tests.servers import ROOT, is_setting, processor_s_of
+from tests.servers import ROOT, is_setting
 
 OLDEST = "3.11.2"
 """Debian 12's Python."""
-CHECK_WITHIN_S = 2.0
 TEST_SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
 NOT_OURS = {".git", ".hypothesis", ".venv", "var", "node_modules", "__pycache__"}
 REGISTRIES = re.compile(r"[p]ythonhosted\.org|[p]ypi\.org/simple|[n]pmjs\.org|[i]ndex-url")
@@ -141,22 +140,15 @@ def test_no_migration_is_missing() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_check_leaves_litellm_alone() -> None:
-    """Importing it takes five seconds."""
+def test_check_loads_nothing_heavy() -> None:
+    """Importing litellm takes five seconds; the others are for servers and workers."""
     code = (
         "import runpy, sys; sys.argv = ['manage.py', 'check'];"
-        "runpy.run_path('manage.py', run_name='__main__'); sys.exit('litellm' in sys.modules)"
+        "runpy.run_path('manage.py', run_name='__main__');"
+        "sys.exit(' '.join({'litellm', 'celery', 'uvicorn', 'httpx'} & set(sys.modules)))"
     )
     done = run_python("-c", code, **TEST_SETTINGS)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_check_is_quick() -> None:
-    def check() -> None:
-        done = run_python("manage.py", "check", **TEST_SETTINGS)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    assert processor_s_of(check, CHECK_WITHIN_S) < CHECK_WITHIN_S
 
 
 def test_the_documents_name_targets_that_exist() -> None:
