@@ -86,13 +86,13 @@ TRY_LIMIT_S = 30.0
 @admin.register(Study)
 class StudyAdmin(DeskAdmin):
     form = StudyForm
-    list_display = ["title", "link", "is_open", "arrived", "consented", "surveyed", "complete"]
+    list_display = ["title", "link", "state", "arrived", "consented", "surveyed", "complete"]
     list_display += ["declined", "active_models"]
     search_fields = ["title", "slug"]
     readonly_fields = ["participant_link", "prolific_link", "is_demo"]
     prepopulated_fields = {"slug": ["title"]}
     fieldsets = [
-        (None, {"fields": ["title", "slug", "is_open", "is_demo", "locale", "budget_usd"]}),
+        (None, {"fields": ["title", "slug", "state", "is_demo", "locale", "budget_usd"]}),
         (
             gettext_lazy("Recruitment"),
             {

@@ -15,6 +15,7 @@ SLUG = "prism"
 RESEARCHER = "researcher"
 SETTINGS: dict[str, Any] = {
     "is_demo": True,
+    "state": Study.State.LIVE,
     "locale": "us",
     "contact_name": "The study team",
     "contact_email": "study@example.org",

@@ -28,7 +28,14 @@ from surveys.instruments.load import (
     read_consent,
 )
 from surveys.languages import INTERFACE, Language
-from surveys.models import ConsentText, Instrument, Participant, Response, prism_protocol
+from surveys.models import (
+    OPEN_STATES,
+    ConsentText,
+    Instrument,
+    Participant,
+    Response,
+    prism_protocol,
+)
 from surveys.protocol import Protocol
 
 
@@ -187,7 +194,7 @@ class StudyForm(forms.ModelForm):  # type: ignore[type-arg]
         if instrument and consent:
             own = languages_of(instrument.document)[0]
             cleaned["languages"] = [c for c in cleaned.get("languages", []) if c != own]
-            if cleaned.get("is_open") and not self.instance.is_demo:
+            if cleaned.get("state") in OPEN_STATES and not self.instance.is_demo:
                 for obstacle in obstacles(cleaned["languages"], instrument, consent):
                     self.add_error("languages", obstacle)
         return cleaned

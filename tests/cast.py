@@ -34,6 +34,7 @@ def kept_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 def study(db: None, kept_connection: None, model_server: ModelServer) -> Study:
     """PRISM with four models that answer at once."""
     study = Study.objects.create(
+        state=Study.State.LIVE,
         slug="prism",
         title="PRISM",
         instrument=store(FOLDER / "prism.yaml"),

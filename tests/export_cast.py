@@ -58,6 +58,7 @@ TYPES = ("unguided", "values guided", "controversy guided")
 
 def make_study(slug: str = "prism", instrument: Instrument | None = None) -> Study:
     study = Study.objects.create(
+        state=Study.State.LIVE,
         slug=slug,
         title="PRISM",
         instrument=instrument or store(FOLDER / "prism.yaml"),

@@ -424,7 +424,7 @@ def study_form(study: Study, **changes: Any) -> dict[str, Any]:
         "consent_document": json.dumps(study.consent_document),
     }
     fields = {name: getattr(study, name) for name in names} | {"languages": study.languages}
-    return fields | documents | {"instrument": study.instrument_id, "is_open": "on"} | changes
+    return fields | documents | {"instrument": study.instrument_id, "state": "live"} | changes
 
 
 def save_study(client: Client, study: Study, **changes: Any) -> Any:
@@ -532,7 +532,7 @@ def test_closed_and_demo_studies_may_wait_for_a_reviewer(
     admin_client: Client, study: Study
 ) -> None:
     speak_spanish(study)
-    assert save_study(admin_client, study, languages=["es"], is_open="").status_code == 302
+    assert save_study(admin_client, study, languages=["es"], state="paused").status_code == 302
     text = words(admin_client.get(url(study)))
     assert "Nobody has reviewed the questionnaire in Español yet" in text
     assert save_study(admin_client, study, languages=["es"]).status_code == 200

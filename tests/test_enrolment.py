@@ -105,7 +105,7 @@ def test_a_foreign_key_is_not_found(study: Study) -> None:
 def test_a_closed_study_takes_nobody_new(study: Study) -> None:
     alice = Person(study, **ALICE)
     alice.consent()
-    Study.objects.update(is_open=False)
+    Study.objects.update(state="paused")
     assert Person(study, PROLIFIC_PID="late").arrive().status_code == 403
     assert alice.arrive().status_code == 200
 

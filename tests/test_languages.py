@@ -68,6 +68,7 @@ def study(db: None) -> Study:
             instrument=instrument, language=language, reviewer="Ana Ruiz"
         )
     return Study.objects.create(
+        state=Study.State.LIVE,
         slug="bread",
         title="Bread",
         instrument=instrument,
@@ -410,7 +411,7 @@ def test_pages_of_a_study_speak_to_strangers_too(study: Study) -> None:
 
 
 def test_a_refusal_is_in_the_readers_language(study: Study) -> None:
-    Study.objects.update(is_open=False)
+    Study.objects.update(state="paused")
     page = Client(headers={"accept-language": "es"}).get("/s/bread/")
     assert page.status_code == 403
     assert language_of(page) == "es"

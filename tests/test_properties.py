@@ -30,6 +30,7 @@ over_http = settings(
 def study_of(document: dict[str, Any]) -> Study:
     instrument = keep(Parsed(document, InstrumentFile.model_validate(document)))
     return Study.objects.create(
+        state=Study.State.LIVE,
         slug=f"drawn-{next(numbers)}",
         title="Drawn",
         instrument=instrument,

@@ -560,7 +560,7 @@ def test_an_unknown_study_is_named(study: Study) -> None:
 
 @pytest.mark.django_db
 def test_a_closed_study_is_refused(study: Study) -> None:
-    Study.objects.update(is_open=False)
+    Study.objects.update(state="paused")
     with pytest.raises(CommandError, match="is closed"):
         call_command("simulate", study.slug)
 

@@ -194,7 +194,7 @@ def test_only_those_who_may_review_do(client: Client, spanish: Instrument) -> No
 
 
 SETTINGS = {
-    "is_open": "on",
+    "state": "live",
     "locale": "us",
     "contact_name": "Ada",
     "contact_email": "ada@example.org",

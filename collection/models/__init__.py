@@ -1,0 +1,37 @@
+"""The models that are asked, and what participants did with them."""
+
+from collection.models.conversations import (
+    SHOWN,
+    Attempt,
+    AttributeRating,
+    Conversation,
+    Feedback,
+    Interaction,
+    ModelCall,
+    ReplyReport,
+    SliderRecord,
+    Utterance,
+    can_be_shown,
+)
+from collection.models.endpoints import (
+    ModelEndpoint,
+    ProviderLimit,
+    Reservation,
+)
+
+__all__ = [
+    "SHOWN",
+    "Attempt",
+    "AttributeRating",
+    "Conversation",
+    "Feedback",
+    "Interaction",
+    "ModelCall",
+    "ModelEndpoint",
+    "ProviderLimit",
+    "ReplyReport",
+    "Reservation",
+    "SliderRecord",
+    "Utterance",
+    "can_be_shown",
+]
