@@ -208,10 +208,14 @@ async def complete(
 
 async def ask(spec: ModelSpec, messages: list[dict[str, str]], seed: int) -> Reply:
     import litellm
+    from litellm._internal_context import is_internal_call
     from litellm.exceptions import ContentPolicyViolationError, Timeout
 
     from collection.llm.connections import cause_of
 
+    # Each call runs in a task of its own, so this holds for nothing else: litellm would build and
+    # queue a log entry that nobody reads, a tenth of the processor time of a call.
+    is_internal_call.set(True)
     try:
         arguments = call_arguments(spec, seed)
         if spec.api_base:

@@ -135,7 +135,7 @@ TEMPLATES = [
     },
 ]
 
-REQUEST_THREADS = 3 if EMBEDDED else 8
+REQUEST_THREADS = 3 if EMBEDDED else 4
 """Of a web process; each keeps a database connection."""
 
 SQLITE = {
