@@ -1,56 +1,60 @@
 """The one message a waiting page hears: its turn has settled."""
 
+import asyncio
 from typing import Any
 
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
 
-from collection import generation, metrics
+from collection import generation, hearing, metrics
 from collection.models import Interaction
 from surveys.visitor import read_cookie
 
 
-class SettledConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """Opened by the waiting page of one conversation; closes itself once it has spoken."""
+async def settled_socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Opened by the waiting page of one conversation; closes once it has spoken.
 
-    group = ""
-    is_counted = False
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:  # also after an error, when nobody calls `disconnect`
-            if self.is_counted:
-                metrics.socket_closed()
-
-    async def connect(self) -> None:
-        route = self.scope["url_route"]["kwargs"]
-        visit = read_cookie(route["slug"], self.scope["cookies"])
-        if visit is None:
-            await self.close()
-            return
-        # First listen, then look: it may settle between the two.
-        self.group = generation.group_name(visit.key, route["number"])
-        await self.channel_layer.group_add(self.group, self.channel_name)
-        state = await database_sync_to_async(latest_state)(
-            visit.key, route["slug"], route["number"]
-        )
+    An ASGI application of its own: a consumer of channels would watch a channel for each socket.
+    """
+    await receive()  # "websocket.connect"
+    route = scope["url_route"]["kwargs"]
+    visit = read_cookie(route["slug"], scope["cookies"])
+    if visit is None:
+        await send({"type": "websocket.close"})
+        return
+    where = visit.key, route["slug"], route["number"]
+    # First listen, then look: it may settle between the two.
+    with hearing.heard(generation.page_name(visit.key, route["number"])) as settled:
+        state = await database_sync_to_async(latest_state)(*where)
         if state is None:
-            await self.close()
+            await send({"type": "websocket.close"})
             return
-        await self.accept()
-        metrics.socket_opened()
-        self.is_counted = True
         if state != Interaction.State.PENDING:
-            await self.settled({})
+            settled.set()
+        await send({"type": "websocket.accept"})
+        metrics.socket_opened()
+        try:
+            await speak(settled, receive, send)
+        finally:
+            metrics.socket_closed()
 
-    async def settled(self, _event: dict[str, Any]) -> None:
-        await self.send(text_data="settled")
-        await self.close()
 
-    async def disconnect(self, _code: int) -> None:
-        if self.group:
-            await self.channel_layer.group_discard(self.group, self.channel_name)
+async def speak(settled: asyncio.Event, receive: Any, send: Any) -> None:
+    """Say that it has settled, unless the page goes first."""
+    waiting = asyncio.create_task(settled.wait())
+    going = asyncio.create_task(until_gone(receive))
+    try:
+        await asyncio.wait({waiting, going}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        going.cancel()
+    if settled.is_set():
+        await send({"type": "websocket.send", "text": "settled"})
+        await send({"type": "websocket.close"})
+
+
+async def until_gone(receive: Any) -> None:
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
 
 
 def latest_state(key: str, slug: str, number: int) -> str | None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -26,6 +25,7 @@ from collection import (
     candidates,
     conversations,
     endpoints,
+    hearing,
     llm,
     metrics,
 )
@@ -422,17 +422,15 @@ def note_turn(work: Work, shown: list[ModelCall]) -> None:
     metrics.turn_settled(kind, took, max(0.0, took - slowest))
 
 
-def group_name(participant_key: str, number: int) -> str:
-    """Of those who wait for a conversation. The key opens a person's pages: its hash must do."""
-    return f"waiting-{hashlib.sha256(participant_key.encode()).hexdigest()[:32]}-{number}"
+def page_name(participant_key: str, number: int) -> str:
+    """Of the page of a conversation. The key opens a person's pages: its hash must do."""
+    return f"{hashlib.sha256(participant_key.encode()).hexdigest()[:32]}-{number}"
 
 
 async def tell(conversation: Conversation) -> None:
     """Tell waiting pages that the turn has settled; those that miss it poll."""
-    layer = get_channel_layer()
-    group = group_name(conversation.participant.key, conversation.number)
     try:
-        await layer.group_send(group, {"type": "settled"})
+        await hearing.tell(page_name(conversation.participant.key, conversation.number))
     except Exception:
         log.exception("conversation %s: its page could not be told", conversation.pk)
 

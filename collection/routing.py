@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from collection.consumers import SettledConsumer
+from collection.consumers import settled_socket
 
 websocket_urlpatterns = [
-    path("s/<slug:slug>/c/<int:number>/socket/", SettledConsumer.as_asgi()),
+    path("s/<slug:slug>/c/<int:number>/socket/", settled_socket),
 ]

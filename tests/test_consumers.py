@@ -1,12 +1,13 @@
 """The socket of a waiting page: it says one word, to the right person."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
 
-from collection import generation
+from collection import generation, hearing
 from collection.models import Attempt
 from config.asgi import application
 from surveys.models import Study
@@ -39,9 +40,11 @@ def open_socket(listen: Listen, cookie: str, origin: str = "http://127.0.0.1:800
 
     async def run() -> None:
         socket = ApplicationCommunicator(application, scope)  # type: ignore[no-untyped-call]
+        listening = asyncio.create_task(hearing.listen_for_ever())
         await hear(socket, "websocket.connect")
         await listen(socket)
         await socket.wait(timeout=10)  # type: ignore[no-untyped-call]
+        listening.cancel()
 
     async_to_sync(run)()
 

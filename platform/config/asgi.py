@@ -14,7 +14,7 @@ from django.conf import settings
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)  # before anything that imports models
 
-from collection import generation, llm  # noqa: E402
+from collection import generation, hearing, llm  # noqa: E402
 from collection.routing import websocket_urlpatterns  # noqa: E402
 from config import chores  # noqa: E402
 from config.health import Operated  # noqa: E402
@@ -39,7 +39,7 @@ async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """
     await receive()
     generation.serve_on(asyncio.get_running_loop())
-    work = [generation.work_for_ever(), warm()]
+    work = [generation.work_for_ever(), hearing.listen_for_ever(), warm()]
     if not settings.FULL_STACK:
         work.append(chores.do_for_ever())
     tasks = [asyncio.create_task(task) for task in work]

@@ -174,11 +174,11 @@ CHANNEL_LAYERS = {
         "CONFIG": {
             # redis-py's own 5 s socket timeout equals the layer's blocking read: idle sockets drop.
             "hosts": [{"address": REDIS_URL, "socket_timeout": None}],
-            # All sockets of a process share one queue; beyond this many (100 if left out), what
-            # settles is dropped without a word, and its page has to poll.
+            # A process has one queue for all that settles; beyond this many (100 if left out), it
+            # is dropped without a word, and pages have to poll.
             "capacity": 10_000,
-            # A socket that has been open for longer hears nothing any more.
-            "group_expiry": 24 * 3600,
+            # Processes join anew every ten seconds; one that has died is not told for long.
+            "group_expiry": 60,
         },
     }
     if REDIS_URL

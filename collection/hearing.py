@@ -1,0 +1,67 @@
+"""Pages of this process that wait for their turn to settle, and how it is heard of.
+
+All processes are in one group of the channel layer. A group for each page would have every socket
+join, wait on a channel of its own and leave: more than all else that it does.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from channels.layers import get_channel_layer
+
+log = logging.getLogger("refract.sockets")
+
+GROUP = "settled"
+JOINS_EVERY_S = 10.0
+"""A Redis that was restarted knows of no group. Until then, pages poll."""
+AGAIN_AFTER_S = 1.0
+
+_waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+
+@contextmanager
+def heard(page: str) -> Iterator[asyncio.Event]:
+    """Set when the latest turn of a page settles."""
+    event = asyncio.Event()
+    _waiting[page].add(event)
+    try:
+        yield event
+    finally:
+        _waiting[page].discard(event)
+        if not _waiting[page]:
+            del _waiting[page]
+
+
+async def tell(page: str) -> None:
+    """Tell whoever waits, in any process. Raises what the channel layer raises."""
+    await get_channel_layer().group_send(GROUP, {"type": "settled", "page": page})
+
+
+async def listen_for_ever() -> None:
+    """Until cancelled; a layer that is away for a while is listened to again."""
+    channel = await get_channel_layer().new_channel()
+    await asyncio.gather(_stay_in_group(channel), _pass_on(channel))
+
+
+async def _stay_in_group(channel: str) -> None:
+    while True:
+        try:
+            await get_channel_layer().group_add(GROUP, channel)
+        except Exception:
+            log.warning("pages can only poll: the channel layer cannot be joined", exc_info=True)
+        await asyncio.sleep(JOINS_EVERY_S)
+
+
+async def _pass_on(channel: str) -> None:
+    while True:
+        try:
+            message = await get_channel_layer().receive(channel)
+        except Exception:
+            log.warning("pages can only poll: the channel layer is away", exc_info=True)
+            await asyncio.sleep(AGAIN_AFTER_S)
+            continue
+        for event in _waiting.get(message["page"], ()):
+            event.set()
