@@ -52,7 +52,6 @@ class Wish:
         return self.cell is None and self.table.others == QuotaTable.Others.SCREEN
 
 
-@transaction.atomic
 def claim(
     participant: Participant,
     answers: Mapping[str, Value],
@@ -62,7 +61,7 @@ def claim(
 ) -> None:
     """Take the person's place in every table whose fields are known by now, or screen them out.
 
-    answers: to the questions shown. asked: questions just answered, so that a changed answer
+    Within a transaction. answers: to the questions shown. asked: questions just answered, so that a changed answer
     changes the place; None: none of them. is_all: no more answers are to come.
     """
     tables = list(participant.study.quotas.order_by("pk"))
