@@ -260,6 +260,16 @@ def shared_out(total: int, shares: Sequence[Decimal]) -> list[int]:
     return parts
 
 
+def as_csv(table: QuotaTable) -> str:
+    """The table as `read` takes it."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow([*table.fields, TARGET])
+    for cell in table.cells.all():
+        rows.writerow([*(" | ".join(cell.values[n]) or "*" for n in table.fields), cell.target])
+    return out.getvalue()
+
+
 # Storing
 
 

@@ -61,8 +61,8 @@ def claim(
 ) -> None:
     """Take the person's place in every table whose fields are known by now, or screen them out.
 
-    Within a transaction. answers: to the questions shown. asked: questions just answered, so that a changed answer
-    changes the place; None: none of them. is_all: no more answers are to come.
+    Within a transaction. answers: to the questions shown. asked: questions just answered, so
+    that a changed answer changes the place; None: none. is_all: no more answers are to come.
     """
     tables = list(participant.study.quotas.order_by("pk"))
     if not tables or participant.screened_at or participant.stopped_at:
