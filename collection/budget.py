@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from collection import endpoints
-from collection.conversations import wanted
+from collection.conversations import usual_number
 from collection.models import Reservation
 from surveys.errors import DomainError
 from surveys.models import Participant, Study
@@ -72,7 +72,9 @@ def per_person(study: Study) -> Decimal:
     )
     if finished["people"] >= ENOUGH_PEOPLE:
         return Decimal(finished["mean"]) * MARGIN
-    return per_conversation(study) * wanted(Participant(study=study, instrument=study.instrument))
+    return per_conversation(study) * usual_number(
+        Participant(study=study, instrument=study.instrument)
+    )
 
 
 def per_conversation(study: Study) -> Decimal:

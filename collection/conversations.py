@@ -1,28 +1,33 @@
 """A conversation's life: start, prompts, and finish. Every verb may be repeated without harm."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import Count, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from collection import assignment, candidates
 from collection.candidates import Asked
 from collection.models import Attempt, Conversation, Interaction, ModelCall, Utterance
-from surveys import tracing
+from surveys import quotas, tracing
 from surveys.draws import rng
 from surveys.errors import DomainError
 from surveys.instruments.schema import ConversationType
-from surveys.models import Participant
+from surveys.models import Participant, Study
 from surveys.protocol import Anchor
 from surveys.texts import clean_text
 
 State = Interaction.State
+UNDER_WAY = (Conversation.State.OPEN, Conversation.State.FINISHED)
 Message = dict[str, str]
 
+NOT_EXPECTED_BACK = timedelta(hours=24)
+"""A conversation begun so long ago takes no place in its type's quota any more."""
 LEASE = timedelta(seconds=20)
 """How long the process that calls the models may be silent before another takes over."""
 
@@ -42,6 +47,8 @@ class TypeCount:
     type: ConversationType
     done: int
     left: int | None
+    is_closed: bool = False
+    """The whole study has enough of them."""
 
     @property
     def is_full(self) -> bool:
@@ -57,11 +64,52 @@ def done_by_type(participant: Participant) -> Counter[str]:
     return Counter(complete.values_list("conversation_type", flat=True))
 
 
-def wanted(participant: Participant) -> int:
-    """How many conversations a person has in all; none where the instrument is a survey only."""
+def usual_number(participant: Participant) -> int:
+    """How many conversations people have in all; none where the instrument is a survey only."""
     if participant.file.conversation is None:
         return 0
     return participant.protocol.conversations_per_type * len(participant.file.task.types)
+
+
+def wanted(participant: Participant) -> int:
+    """The same for one person: fewer once the study has enough of a type."""
+    closed = closed_types(participant)
+    if not closed:
+        return usual_number(participant)
+    begun = participant.conversations.exclude(state=Conversation.State.TECHNICAL)
+    own = Counter(begun.values_list("conversation_type", flat=True))
+    still_open = [t.code for t in participant.file.task.types if t.code not in closed]
+    if not participant.is_recruited and still_open:
+        return usual_number(participant)
+    per_type = participant.protocol.conversations_per_type
+    return per_type * len(still_open) + sum(own[code] for code in own if code not in still_open)
+
+
+def closed_types(participant: Participant) -> set[str]:
+    """Types of which the whole study has enough without this person's conversation under way.
+
+    No query where the protocol has no such quotas.
+    """
+    targets = participant.protocol.conversations_in_all
+    if not targets or participant.file.conversation is None:
+        return set()
+    counts = counted_in_all(participant, targets)
+    return {code for code, target in targets.items() if counts[code] >= target}
+
+
+def counted_in_all(participant: Participant, types: Collection[str]) -> Counter[str]:
+    """Type -> conversations that are complete, or that somebody else is having."""
+    others = Q(state__in=UNDER_WAY, started_at__gt=timezone.now() - NOT_EXPECTED_BACK)
+    others &= Q(participant__stopped_at__isnull=True) & ~Q(participant=participant)
+    rows = Conversation.objects.filter(
+        Q(state=Conversation.State.COMPLETE) | others,
+        *quotas.same_kind(participant),
+        participant__study=participant.study_id,
+        participant__rejected_at__isnull=True,
+        participant__screened_at__isnull=True,
+        conversation_type__in=list(types),
+    )
+    return Counter(dict(rows.order_by().values_list("conversation_type").annotate(Count("pk"))))
 
 
 def is_enough(participant: Participant) -> bool:
@@ -76,20 +124,18 @@ def type_counts(participant: Participant) -> list[TypeCount]:
         codes = assignment.type_order(codes, participant.seed)
     done = done_by_type(participant)
     quota = participant.protocol.conversations_per_type
-    return [
-        TypeCount(
-            types[code],
-            done[code],
-            max(0, quota - done[code]) if participant.is_recruited else None,
-        )
-        for code in codes
-    ]
+    closed = closed_types(participant)
+
+    def left(code: str) -> int | None:
+        if code in closed:
+            return 0
+        return max(0, quota - done[code]) if participant.is_recruited else None
+
+    return [TypeCount(types[code], done[code], left(code), code in closed) for code in codes]
 
 
 def under_way(participant: Participant) -> Conversation | None:
-    return participant.conversations.filter(
-        state__in=(Conversation.State.OPEN, Conversation.State.FINISHED)
-    ).first()
+    return participant.conversations.filter(state__in=UNDER_WAY).first()
 
 
 @transaction.atomic
@@ -100,12 +146,20 @@ def start(participant: Participant, code: str) -> Conversation:
     as PRISM's did. Raises DomainError for a type that is unknown, full, or one too many.
     """
     Participant.objects.select_for_update().get(pk=participant.pk)
+    if code in participant.protocol.conversations_in_all:
+        # Whoever else begins one of these waits, so that there are never too many.
+        Study.objects.select_for_update(of=("self",)).only("pk").get(pk=participant.study_id)
     chosen = next((t for t in type_counts(participant) if t.type.code == code), None)
     if chosen is None:
         raise DomainError("unknown_type", _("Please choose one of the types on this page."))
     current = under_way(participant)
     if current and current.interactions.exists():
         return current
+    if chosen.is_closed:
+        raise DomainError(
+            "closed_type",
+            _("By now the study has enough conversations of this type. Please choose another."),
+        )
     if chosen.is_full or is_enough(participant):
         raise DomainError("full", _("You have done all conversations of this type."))
     now = timezone.now()

@@ -6,7 +6,7 @@ from django.db.models import Case, CharField, Count, Q, QuerySet, TextChoices, V
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from collection.conversations import wanted
+from collection.conversations import usual_number
 from collection.models import Conversation
 from surveys.answers import standing_of_prefetched
 from surveys.models import Participant
@@ -56,7 +56,7 @@ def in_words(participant: Any) -> str:
         page, pages = survey_page(participant)
         return _("Survey, page %(page)d of %(pages)d") % {"page": page, "pages": pages}
     if stage == Stage.CONVERSATIONS:
-        counts = {"done": participant.conversations_done, "total": wanted(participant)}
+        counts = {"done": participant.conversations_done, "total": usual_number(participant)}
         return _("Conversations, %(done)d of %(total)d done") % counts
     return str(stage.label)
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from collection import conversations, generation, ratings
 from collection.conversations import Asking
 from collection.models import Conversation, Interaction, Utterance
-from surveys import drafts
+from surveys import drafts, enrolment
 from surveys.errors import DomainError, FieldErrors
 from surveys.models import Participant
 from surveys.sliders import Line, filled
@@ -29,8 +29,20 @@ def is_talking(participant: Participant) -> bool:
     return (
         participant.survey_finished_at is not None
         and participant.stopped_at is None
+        and participant.screened_at is None
         and participant.completed_at is None
     )
+
+
+def has_had_all(participant: Participant) -> bool:
+    """Complete their part if the study needs no more conversations of them: of a type that they
+    had before them there may be enough by now."""
+    is_over = bool(participant.protocol.conversations_in_all) and (
+        conversations.under_way(participant) is None and conversations.is_enough(participant)
+    )
+    if is_over:
+        enrolment.complete(participant)
+    return is_over
 
 
 @require_http_methods(["GET", "POST"])
@@ -39,6 +51,8 @@ def instructions(request: VisitorRequest) -> HttpResponse:
     participant = request.participant
     slug = participant.study.slug
     if not is_talking(participant):
+        return redirect("next", slug)
+    if has_had_all(participant):
         return redirect("next", slug)
     if request.method == "POST":
         if participant.instructed_at is None:
@@ -60,13 +74,17 @@ def hub(request: VisitorRequest) -> HttpResponse:
     slug = participant.study.slug
     if not is_talking(participant) or participant.instructed_at is None:
         return redirect("next", slug)
-    message = ""
+    if has_had_all(participant):
+        return redirect("next", slug)
+    message, status = "", 200
     if request.method == "POST":
         try:
             conversation = conversations.start(participant, request.POST.get("type", ""))
             return redirect("conversation", slug, conversation.number)
         except DomainError as error:
             message = error.message
+            # What was offered a moment ago: nobody's mistake.
+            status = 200 if error.code == "closed_type" else 422
     under_way = conversations.under_way(participant)
     if under_way and under_way.interactions.exists():
         return redirect("conversation", slug, under_way.number)
@@ -78,7 +96,7 @@ def hub(request: VisitorRequest) -> HttpResponse:
         "message": message,
         "is_apology": last is not None and last.state == Conversation.State.TECHNICAL,
     }
-    return render(request, "collection/hub.html", context, status=422 if message else 200)
+    return render(request, "collection/hub.html", context, status=status)
 
 
 def mine(request: VisitorRequest, number: int) -> Conversation:

@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.contrib.admin import display
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Count, QuerySet, URLField
+from django.db.models import Count, QuerySet, Sum, URLField
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import truncatechars
 from django.urls import reverse
@@ -23,11 +23,13 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from surveys.desk_quotas import QuotaDesk
 from surveys.models import (
     ConsentText,
     Decline,
     Instrument,
     ProblemReport,
+    QuotaTable,
     Response,
 )
 from surveys.readout import response_in_words
@@ -204,6 +206,28 @@ class ProblemReportAdmin(ReadOnlyAdmin):
     @display(description=_("study"), ordering="participant__study")
     def study(self, row: ProblemReport) -> str:
         return str(row.participant.study)
+
+
+@admin.register(QuotaTable)
+class QuotaTableAdmin(QuotaDesk, DeskAdmin):
+    """How many people of which kind; the page of a study's tables is linked from the study's."""
+
+    list_display = ["name", "study", "made_of", "places"]
+    list_filter = ["study"]
+    list_select_related = ["study"]
+    search_fields = ["name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[QuotaTable]:
+        rows: QuerySet[QuotaTable] = super().get_queryset(request)
+        return rows.annotate(places=Sum("cells__target"))
+
+    @display(description=_("fields"))
+    def made_of(self, row: QuotaTable) -> str:
+        return " × ".join(row.fields)
+
+    @display(description=_("places"), ordering="places")
+    def places(self, row: Any) -> int:
+        return int(row.places or 0)
 
 
 admin.site.unregister(User)

@@ -5,15 +5,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from django.db import transaction
+from django.db.models import Exists
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from surveys import paradata
+from surveys import paradata, quotas
 from surveys.errors import DomainError, FieldErrors
 from surveys.instruments.conditions import Value
 from surveys.instruments.schema import Comprehension, Page, Question
-from surveys.models import Order, PageVisit, Participant, Response
+from surveys.models import Order, PageVisit, Participant, QuotaClaim, Response
 from surveys.reading import Answer, Stored, read
 from surveys.sheet import Sheet
 from surveys.variants import arms_of
@@ -122,7 +123,8 @@ def locked(participant: Participant) -> Iterator[Standing]:
     """Where the person stands, while no other tab of theirs can change it."""
     with transaction.atomic():
         ends = ("survey_finished_at", "screened_at", "stopped_at")
-        row = Participant.objects.select_for_update().values(*ends).get(pk=participant.pk)
+        rows = Participant.objects.annotate(_has_quotas=Exists(quotas.OF_ITS_STUDY))
+        row = rows.select_for_update().values(*ends, "_has_quotas").get(pk=participant.pk)
         for name, value in row.items():
             setattr(participant, name, value)
         yield read_again(participant)
@@ -216,11 +218,22 @@ def _store(participant: Participant, page: Page, outcome: Outcome, data: QueryDi
     participant.drafts.filter(page=draft_page(page)).delete()
     mark_unreachable(participant, state)
     if outcome.is_screened:
-        participant.screened_at = timezone.now()
-        participant.save(update_fields=["screened_at"])
-        participant.drafts.all().delete()  # nobody comes back for them
-    elif state.pending is None:
+        screen_out(participant)
+        return
+    is_last = state.pending is None
+    if participant.__dict__.get("_has_quotas"):  # asked along in `locked`: a query less
+        quotas.claim(participant, state.sheet.shown, outcome.answers, is_all=is_last)
+    if is_last and not participant.screened_at:
         finish(participant)
+
+
+def screen_out(participant: Participant) -> None:
+    """After the last wrong answer to a comprehension check."""
+    participant.screened_at = timezone.now()
+    participant.screen_reason = Participant.ScreenReason.CHECK
+    participant.save(update_fields=["screened_at", "screen_reason"])
+    participant.drafts.all().delete()  # nobody comes back for them
+    quotas.release(participant, QuotaClaim.Why.CHECK)
 
 
 def _store_visit(participant: Participant, state: Standing, page: Page, data: QueryDict) -> None:
@@ -247,6 +260,7 @@ def finish(participant: Participant) -> None:
         participant.completed_at = participant.survey_finished_at
         fields.append("completed_at")
         participant.drafts.all().delete()
+        quotas.confirm(participant)
     participant.save(update_fields=fields)
 
 

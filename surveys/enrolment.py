@@ -10,7 +10,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from surveys import variants
+from surveys import quotas, variants
 from surveys.errors import DomainError
 from surveys.instruments.languages import in_language
 from surveys.models import (
@@ -19,6 +19,7 @@ from surveys.models import (
     Decline,
     Identity,
     Participant,
+    QuotaClaim,
     Study,
     fingerprint,
 )
@@ -165,6 +166,7 @@ def consent(participant: Participant) -> None:
         defaults={"text": text, "version": text.version, "sha256": sha256},
     )
     variants.assign(participant)
+    quotas.claim(participant, {})
 
 
 @transaction.atomic
@@ -194,6 +196,7 @@ def stop(participant: Participant) -> None:
         participant.stopped_at = timezone.now()
         participant.save(update_fields=["stopped_at"])
         participant.drafts.all().delete()
+        quotas.release(participant, QuotaClaim.Why.STOPPED)
 
 
 @transaction.atomic
@@ -213,6 +216,7 @@ def withdraw(participant: Participant) -> None:
     ):
         getattr(participant, related).all().delete()
     Identity.objects.filter(participant=participant).delete()
+    quotas.forget(participant)
     participant.withdrawn_at = now
     participant.stopped_at = participant.stopped_at or now
     participant.save(update_fields=["withdrawn_at", "stopped_at"])
@@ -224,6 +228,7 @@ def complete(participant: Participant) -> None:
         participant.completed_at = timezone.now()
         participant.save(update_fields=["completed_at"])
         participant.drafts.all().delete()
+        quotas.confirm(participant)
 
 
 def withdrawable_until(participant: Participant) -> date:

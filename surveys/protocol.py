@@ -36,6 +36,9 @@ class Protocol(BaseModel):
     paste: Literal["allow", "discourage", "block"] = "allow"
     """Into free-text fields. Never silently: discouraged and blocked ones say so."""
     conversations_per_type: int = Field(default=2, ge=1, le=10)
+    conversations_in_all: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Conversation type -> how many the whole study needs; then it is offered no more. Types not
+    named have no end."""
     type_order: Literal["drawn", "fixed"] = "drawn"
     attribute_order: Literal["drawn", "fixed"] = "drawn"
     opening_models: int = Field(default=4, ge=1, le=8)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from surveys import answers, drafts, enrolment, pages, paradata
+from surveys import answers, drafts, enrolment, pages, paradata, quotas
 from surveys.answers import draft_page as draft_of
 from surveys.errors import DomainError
 from surveys.instruments.schema import Page
@@ -31,6 +31,8 @@ from surveys.visitor import (
     speak,
     speak_to,
 )
+
+ScreenReason = Participant.ScreenReason
 
 
 @require_safe
@@ -283,10 +285,15 @@ def stopped(request: VisitorRequest) -> HttpResponse:
 @require_safe
 @participant_view
 def screened(request: VisitorRequest) -> HttpResponse:
-    """The kind exit after the last attempt at a comprehension check."""
-    if not request.participant.screened_at:
-        return redirect("next", request.participant.study.slug)
-    return render(request, "surveys/screened.html", study_context(request.participant))
+    """The kind exits: a comprehension check was not passed, or no place in a quota is left."""
+    participant = request.participant
+    if not participant.screened_at:
+        return redirect("next", participant.study.slug)
+    context = study_context(participant)
+    if participant.screen_reason in (ScreenReason.QUOTA, ScreenReason.LAPSED):
+        context |= {"has_lapsed": participant.screen_reason == ScreenReason.LAPSED}
+        return render(request, "surveys/full.html", context | quotas.as_context(participant))
+    return render(request, "surveys/screened.html", context)
 
 
 @participant_view

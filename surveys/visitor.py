@@ -15,7 +15,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils import translation
 from django.views.decorators.cache import never_cache
 
-from surveys import languages
+from surveys import languages, quotas
 from surveys.languages import Language
 from surveys.models import Participant, Study
 
@@ -81,6 +81,7 @@ VISITORS = (
     .only(
         *("study", "key", "seed", "is_recruited", "language", "survey_finished_at", "withdrawn_at"),
         *("consent_shown_at", "instructed_at", "completed_at", "screened_at", "stopped_at"),
+        "lapsed_at",
         *("study__slug", "study__is_demo", "study__languages", "study__protocol_json"),
         *("study__contact_email", "study__budget_usd"),
         *("instrument__sha256", "consent__participant"),
@@ -154,6 +155,8 @@ def participant_view(view: View[P]) -> Callable[Concatenate[HttpRequest, str, P]
             return redirect("arrive", get_object_or_404(Study, slug=slug).slug)
         request.participant, request.visit = participant, visit
         request.languages = meet(request, participant)
+        if participant.lapsed_at:
+            quotas.come_back(participant)
         return view(request, *args, **kwargs)
 
     result: Any = wrapper

@@ -26,6 +26,7 @@ from surveys.models import (
     Identity,
     Instrument,
     Participant,
+    QuotaTable,
     Response,
     Study,
     TranslationReview,
@@ -39,7 +40,7 @@ from tests.walk import Person
 pytestmark = pytest.mark.django_db
 
 OURS = [model for model in admin.site._registry if model.__module__.split(".")[0] != "django"]
-EDITABLE = [Study, ModelEndpoint, ProviderLimit]
+EDITABLE = [Study, ModelEndpoint, ProviderLimit, QuotaTable]
 READ_ONLY = [model for model in OURS if model not in EDITABLE]
 ADDED = [Instrument]
 """Rows of which can be added, and never changed."""
@@ -88,6 +89,7 @@ def test_it_works(admin_client: Client, talker: Person) -> None:
     talker.post("problem/", {"text": "The page was blank.", "from_page": "/s/prism/hub/"})
     Decline.objects.create(study=talker.study, date=timezone.now().date(), source="open link")
     ProviderLimit.objects.create(provider_code="openai", max_concurrent=20)
+    QuotaTable.objects.create(study=talker.study, name="Gender", fields=["gender"])
     assert words(admin_client.get(reverse("admin:index")))
     for model in OURS:
         assert words(admin_client.get(list_url(model)))

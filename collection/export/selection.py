@@ -11,10 +11,17 @@ from collection.export.columns import keys
 from collection.export.subsets import balanced
 from collection.export.tables import CHOICE, PERFORMANCE
 from collection.models import AttributeRating, Conversation, Feedback, Interaction
-from surveys.models import Decline, Study
+from surveys.models import Decline, Participant, Study
 
 MIN_TURNS = 2
 """Conversations with fewer complete turns are never released (codebook: conversation_turns)."""
+
+ScreenReason = Participant.ScreenReason
+SCREENED = {
+    "": "comprehension check not passed",
+    ScreenReason.QUOTA: "no place left in a quota",
+    ScreenReason.LAPSED: "stayed away and found no place left in a quota",
+}
 
 
 @dataclass
@@ -126,9 +133,10 @@ def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
     reasons = Counter({"declined": Decline.objects.filter(study=study).count()})
     known = set(released)
     rows = study.participants.values_list(
-        "pk", "withdrawn_at", "rejected_at", "consent", "screened_at", "survey_finished_at"
+        *("pk", "withdrawn_at", "rejected_at", "consent", "screened_at", "screen_reason"),
+        "survey_finished_at",
     )
-    for pk, withdrawn_at, rejected_at, consent, screened_at, survey_finished_at in rows:
+    for pk, withdrawn_at, rejected_at, consent, screened_at, screened, survey_finished_at in rows:
         if pk in known:
             continue
         if withdrawn_at:
@@ -138,7 +146,7 @@ def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
         elif consent is None:
             reasons["no consent"] += 1
         elif screened_at:
-            reasons["comprehension check not passed"] += 1
+            reasons[SCREENED.get(screened, SCREENED[""])] += 1
         elif survey_finished_at is None:
             reasons["survey not finished"] += 1
     return +reasons

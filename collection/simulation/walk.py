@@ -52,7 +52,7 @@ class Ending(StrEnum):
     STOPPED = "stopped"
     VANISHED = "vanished"
     SCREENED = "screened"
-    """Did not pass a comprehension check."""
+    """Did not pass a comprehension check, or found no place left in a quota."""
 
 
 ENDINGS = {

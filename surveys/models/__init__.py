@@ -17,6 +17,7 @@ from surveys.models.people import (
     ParticipantQuerySet,
     new_key,
 )
+from surveys.models.quotas import HELD, QuotaCell, QuotaClaim, QuotaTable
 from surveys.models.study import (
     OPEN_STATES,
     Instrument,
@@ -29,6 +30,7 @@ from surveys.models.study import (
 )
 
 __all__ = [
+    "HELD",
     "OPEN_STATES",
     "Assignment",
     "Consent",
@@ -42,6 +44,9 @@ __all__ = [
     "Participant",
     "ParticipantQuerySet",
     "ProblemReport",
+    "QuotaCell",
+    "QuotaClaim",
+    "QuotaTable",
     "Response",
     "Study",
     "TranslationReview",

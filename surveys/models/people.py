@@ -31,12 +31,22 @@ class ParticipantQuerySet(models.QuerySet["Participant"]):
         return self.consented().filter(survey_finished_at__isnull=False)
 
     def released(self) -> "ParticipantQuerySet":
-        """Rows of survey.jsonl: finished every survey page, and neither withdrawn nor rejected."""
-        return self.finished_survey().filter(withdrawn_at__isnull=True, rejected_at__isnull=True)
+        """Rows of survey.jsonl: finished every survey page, and neither withdrawn nor rejected.
+
+        Who came back to find their place in a quota taken has finished it, and has no row.
+        """
+        return self.finished_survey().filter(
+            withdrawn_at__isnull=True, rejected_at__isnull=True, screened_at__isnull=True
+        )
 
 
 class Participant(models.Model):
     """A person in a study, released as user_id. Nothing here says who they are."""
+
+    class ScreenReason(models.TextChoices):
+        CHECK = "check", _("comprehension check not passed")
+        QUOTA = "quota", _("no place left in a quota")
+        LAPSED = "lapsed", _("place in a quota given away while they were gone")
 
     study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="participants")
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
@@ -58,7 +68,10 @@ class Participant(models.Model):
     instructed_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     screened_at = models.DateTimeField(null=True, blank=True)
-    """Left after the last wrong answer to a comprehension check."""
+    """Thanked and let go before the end: see `screen_reason`."""
+    screen_reason = models.CharField(max_length=10, choices=ScreenReason.choices, blank=True)
+    lapsed_at = models.DateTimeField(null=True, blank=True)
+    """Their place in a quota was given away while they stayed away; until they come back."""
     stopped_at = models.DateTimeField(null=True, blank=True)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     rejected_at = models.DateTimeField(null=True, blank=True)
