@@ -15,9 +15,11 @@ from django.contrib.admin import SimpleListFilter, display
 from django.core.exceptions import PermissionDenied
 from django.db.models import (
     Count,
+    Exists,
     IntegerField,
     ManyToManyField,
     OuterRef,
+    Prefetch,
     Q,
     QuerySet,
     Subquery,
@@ -53,16 +55,10 @@ from collection.models import (
     ReplyReport,
     Utterance,
 )
-from surveys import readout
-from surveys.admin import (
-    LINE,
-    DeskAdmin,
-    InstrumentAdmin,
-    ReadOnlyAdmin,
-    link_to,
-    tag,
-    when,
-)
+from surveys import access, readout, retention
+from surveys.admin import InstrumentAdmin
+from surveys.desk import LINE, DeskAdmin, ReadOnlyAdmin, link_to, tag, when
+from surveys.desk_withdrawals import Withdrawals
 from surveys.draws import new_seed
 from surveys.forms import StudyForm, obstacles
 from surveys.instruments.languages import in_language, languages_of
@@ -85,6 +81,8 @@ TRY_LIMIT_S = 30.0
 
 @admin.register(Study)
 class StudyAdmin(DeskAdmin):
+    study_path = "pk"
+    verbs = {**DeskAdmin.verbs, "view": "see"}
     form = StudyForm
     list_display = ["title", "link", "state", "arrived", "consented", "surveyed", "complete"]
     list_display += ["declined", "active_models"]
@@ -99,6 +97,7 @@ class StudyAdmin(DeskAdmin):
                 "fields": [
                     *["participant_link", "prolific_link", "platform_name", "payment"],
                     *["completion_code", "completion_url", "return_url", "withdrawal_days"],
+                    "purge_identities_on",
                 ]
             },
         ),
@@ -126,6 +125,10 @@ class StudyAdmin(DeskAdmin):
             active_models=how_many(active),
         )
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """No role in a study gives the right to begin another."""
+        return bool(request.user.has_perm("surveys.add_study"))
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         # The slug is in every link and cookie that people hold by now.
         return [*self.readonly_fields, *(["slug"] if obj and obj.arrived else [])]
@@ -148,6 +151,7 @@ class StudyAdmin(DeskAdmin):
 
     def page_context(self, row: Study) -> dict[str, Any]:
         return {
+            "retention": retention.in_words(row),
             "export_all": reverse("export-all", args=[row.slug]),
             "exports": [
                 (name, reverse("export-file", args=[row.slug, name])) for name in files_of(row)
@@ -161,6 +165,8 @@ class StudyAdmin(DeskAdmin):
 
     def save_model(self, request: HttpRequest, obj: Study, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        if not change:
+            access.make_owner(request.user, obj)
         others = obj.participants.exclude(instrument=obj.instrument_id).filter(
             survey_finished_at__isnull=True, stopped_at__isnull=True, screened_at__isnull=True
         )
@@ -271,8 +277,11 @@ class ReleasedInstrumentAdmin(InstrumentAdmin):
 
 
 @admin.register(Participant)
-class ParticipantAdmin(ReadOnlyAdmin):
+class ParticipantAdmin(Withdrawals, ReadOnlyAdmin):
     """Where people stand, and what they told us."""
+
+    study_path = "study"
+    page_has_words = True
 
     list_display = ["number", "stage", "in_study", "recruitment_id", "arrived", "completed"]
     arrived = when("arrived_at", gettext_lazy("arrived"))
@@ -342,6 +351,9 @@ def with_turns(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
 class ConversationAdmin(ReadOnlyAdmin):
     """A conversation, read as a transcript with all that was recorded of it."""
 
+    study_path = "participant__study"
+    page_has_words = True
+
     list_display = ["__str__", "conversation_type", "state", "turns", "endpoint"]
     list_display += ["participant_link", "study", "started"]
     started = when("started_at", gettext_lazy("started"))
@@ -383,6 +395,9 @@ class ConversationAdmin(ReadOnlyAdmin):
 class UtteranceAdmin(ReadOnlyAdmin):
     """Every reply that was shown."""
 
+    study_path = "interaction__conversation__participant__study"
+    page_has_words = list_has_words = True
+
     list_display = ["words", "score", "if_chosen", "was_tied", "endpoint", "turn"]
     list_display += ["conversation_link"]
     list_filter = ["if_chosen", "was_tied", "endpoint"]
@@ -407,6 +422,9 @@ class UtteranceAdmin(ReadOnlyAdmin):
 class ModelCallAdmin(ReadOnlyAdmin):
     """Every call of a model, whatever became of it, exactly as it was sent."""
 
+    study_path = "attempt__interaction__conversation__participant__study"
+    page_has_words = True
+
     list_display = ["endpoint", "ending", "latency_ms", "prompt_tokens", "completion_tokens"]
     list_display += ["cost_usd", "error_class", "started", "conversation_link"]
     started = when("started_at", gettext_lazy("started"))
@@ -430,6 +448,9 @@ class ModelCallAdmin(ReadOnlyAdmin):
 class FeedbackAdmin(ReadOnlyAdmin):
     """The open feedback of all conversations side by side."""
 
+    study_path = "conversation__participant__study"
+    page_has_words = list_has_words = True
+
     list_display = ["created", "words", "conversation_link"]
     created = when("created_at", gettext_lazy("written"))
     list_filter = ["conversation__participant__study", "conversation__endpoint"]
@@ -449,6 +470,9 @@ class FeedbackAdmin(ReadOnlyAdmin):
 @admin.register(ReplyReport)
 class ReplyReportAdmin(ReadOnlyAdmin):
     """Replies that participants reported."""
+
+    study_path = "utterance__interaction__conversation__participant__study"
+    page_has_words = list_has_words = True
 
     list_display = ["created", "reason_words", "reply", "hidden", "endpoint"]
     list_display += ["conversation_link"]
@@ -484,7 +508,14 @@ class ReplyReportAdmin(ReadOnlyAdmin):
 
 @admin.register(ModelEndpoint)
 class ModelEndpointAdmin(DeskAdmin):
-    """Models: added, switched off, and tried with one click."""
+    """Models: added, switched off, and tried with one click.
+
+    One in no study yet is everybody's who may change a study; one in several takes the right to
+    change all of them.
+    """
+
+    study_path = "studies"
+    verbs = {**DeskAdmin.verbs, "view": "see", "delete": "change"}
 
     form = EndpointForm
     list_display = ["long_name", "demo", "is_active", "state", "key", "used_in", "drawn"]
@@ -519,6 +550,31 @@ class ModelEndpointAdmin(DeskAdmin):
         ),
     ]
 
+    def own(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        if access.is_everywhere(request.user):
+            return rows
+        used = ModelEndpoint.studies.through.objects.filter(modelendpoint=OuterRef("pk"))
+        # Subqueries: a join would count each call once for every study.
+        own = Exists(used.filter(study__in=access.study_keys(request.user, "see")))
+        if access.may_anywhere(request.user, "change"):
+            return rows.filter(own | ~Exists(used))
+        return rows.filter(own)
+
+    def may(self, request: HttpRequest, what: str, row: Any = None) -> bool:
+        if row is None or row.pk is None:
+            return super().may(request, what)
+        keys = used_in(row)
+        if not keys:
+            return access.may_anywhere(request.user, "change")
+        verb = self.verbs[what]
+        each = (access.may(request.user, verb, key) for key in keys)
+        return any(each) if what == "view" else all(each)
+
+    def study_of(self, row: Any) -> int | None:
+        """The one that it is in, if it is in one."""
+        keys = used_in(row)
+        return keys[0] if len(keys) == 1 else None
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelEndpoint]:
         rows: QuerySet[ModelEndpoint] = super().get_queryset(request)
         ended = {
@@ -529,7 +585,7 @@ class ModelEndpointAdmin(DeskAdmin):
         total = ModelCall.objects.filter(attempt__interaction__turn=0, try_number=0).count()
         return rows.annotate(
             draws=Count("calls", filter=opening), draws_of_all=Value(total), **ended
-        ).prefetch_related("studies")
+        ).prefetch_related(Prefetch("studies", access.studies(request.user, "see")))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.try_once))
@@ -599,7 +655,7 @@ class ModelEndpointAdmin(DeskAdmin):
 
     def try_once(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Send one short message to the model as participants' messages are sent, and show all."""
-        endpoint = get_object_or_404(ModelEndpoint, pk=pk)
+        endpoint = get_object_or_404(self.own_rows(request), pk=pk)
         if not self.has_change_permission(request, endpoint):
             raise PermissionDenied
         sent = [
@@ -620,6 +676,13 @@ class ModelEndpointAdmin(DeskAdmin):
             "media": self.media,
         }
         return TemplateResponse(request, "admin/collection/modelendpoint/try.html", context)
+
+
+def used_in(row: ModelEndpoint) -> list[int]:
+    """Keys of all its studies, also those that whoever asks may not see: `studies` leaves them out
+    in the lists of the desk."""
+    links = ModelEndpoint.studies.through.objects.filter(modelendpoint=row.pk)
+    return list(links.values_list("study_id", flat=True))
 
 
 TREATMENT = {"header", "parameters", "litellm_model", "api_base", "long_name"}

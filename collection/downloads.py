@@ -1,35 +1,29 @@
-"""Releases for the desk: one file, or all of them as a zip.
+"""Releases for the desk: one file, or all of them as a zip. Each download is noted."""
 
-Written to a temporary file first: an error is an error page, never half a release.
-"""
-
-import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from typing import IO
 
 from django.contrib.admin.views.decorators import staff_member_required
-from django.core.handlers.asgi import ASGIRequest
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
 from collection.export.write import files_of, write_file, write_zip
+from surveys import access, audit
 from surveys.models import Study
-
-PIECE = 1 << 16
-"""Bytes read and sent at a time."""
+from surveys.sending import streamed
 
 
 @staff_member_required
 @require_GET
 def download(request: HttpRequest, slug: str, name: str) -> StreamingHttpResponse:
     """One of the study's files, by name: survey, conversations, utterances, models, paradata."""
-    study = get_object_or_404(Study, slug=slug)
+    study = exportable(request, slug)
     if name not in files_of(study):
         raise Http404(name)
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
     write_file(study, name, file)
+    audit.write(request.user, "exported", study, study, file=name)
     return streamed(request, file, f"{study.slug}-{name}.jsonl", "application/x-ndjson")
 
 
@@ -37,36 +31,16 @@ def download(request: HttpRequest, slug: str, name: str) -> StreamingHttpRespons
 @require_GET
 def download_all(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     """All files and what describes them, as a zip."""
-    study = get_object_or_404(Study, slug=slug)
+    study = exportable(request, slug)
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
     write_zip(study, file)
+    audit.write(request.user, "exported", study, study, file="zip")
     return streamed(request, file, f"{study.slug}.zip", "application/zip")
 
 
-def streamed(
-    request: HttpRequest, file: IO[bytes], filename: str, content_type: str
-) -> StreamingHttpResponse:
-    # An ASGI server would read all of an ordinary iterator into memory, a WSGI one of the other.
-    is_async = isinstance(request, ASGIRequest)
-    size = file.tell()
-    file.seek(0)
-    return StreamingHttpResponse(
-        async_pieces(file) if is_async else pieces(file),
-        content_type=content_type,
-        headers={
-            "Content-Length": str(size),
-            "Content-Disposition": f'attachment; filename="{filename}"',
-        },
-    )
-
-
-def pieces(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(PIECE):
-            yield piece
-
-
-async def async_pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
-    with file:
-        while piece := await asyncio.to_thread(file.read, PIECE):
-            yield piece
+def exportable(request: HttpRequest, slug: str) -> Study:
+    """The study, if the account may take its data away. Who has no part in it learns nothing."""
+    study = get_object_or_404(access.studies(request.user, "see"), slug=slug)
+    if not access.may(request.user, "export", study):
+        raise PermissionDenied
+    return study

@@ -1,28 +1,24 @@
-"""The desk, first part: what all its pages share, and what surveys alone knows.
+"""The desk, first part: what surveys alone knows.
 
 Answers are evidence: they can be read here and nowhere changed. Identity is not registered, so
 that what identifies people is never shown.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Count, QuerySet, Sum, URLField
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Count, QuerySet, Sum
+from django.http import HttpRequest
 from django.template.defaultfilters import truncatechars
-from django.urls import reverse
-from django.utils.formats import date_format
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from surveys import access, desk_audit, desk_people, desk_withdrawals
+from surveys.desk import LINE, DeskAdmin, ReadOnlyAdmin, link_to, tag, when
 from surveys.desk_quotas import QuotaDesk
 from surveys.models import (
     ConsentText,
@@ -35,70 +31,25 @@ from surveys.models import (
 from surveys.readout import response_in_words
 from surveys.workshop import Workshop, checked, outline, translations, versions
 
-LINE = 90
-"""Characters of a text in a list."""
-
-
-def tag(text: Any, kind: str = "") -> SafeString:
-    """A word in a box. kind: good, warn or bad, or none of them."""
-    return format_html('<span class="desk-tag {}">{}</span>', kind, text)
-
-
-def when(field: str, description: Any) -> Callable[[Any, Any], SafeString | None]:
-    """A list column with a time to the minute."""
-
-    @display(description=description, ordering=field)
-    def column(_admin: Any, row: Any) -> SafeString | None:
-        at = getattr(row, field)
-        return at and format_html("<time>{}</time>", date_format(localtime(at), "Y-m-d H:i"))
-
-    return column
-
-
-def link_to(row: Any, text: Any = None) -> SafeString:
-    """A link to a row's page at the desk."""
-    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
-    return format_html('<a class="desk-link" href="{}">{}</a>', url, text or row)
-
-
-class DeskAdmin(ModelAdmin):  # type: ignore[misc]
-    """A page of the desk, with its look; its template gets what `page_context` returns."""
-
-    list_per_page = 50
-    compressed_fields = True
-    warn_unsaved_form = True
-    formfield_overrides: Any = {URLField: {"assume_scheme": "https"}}
-
-    class Media:
-        css = {"all": ["refract/desk.css"]}
-
-    def page_context(self, row: Any) -> dict[str, Any]:
-        return {}
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        if context["original"] is not None:
-            context |= self.page_context(context["original"])
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
-
-
-class ReadOnlyAdmin(DeskAdmin):
-    """Looking only."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+__all__ = [
+    "LINE",
+    "DeskAdmin",
+    "InstrumentAdmin",
+    "ReadOnlyAdmin",
+    "desk_audit",
+    "desk_people",
+    "desk_withdrawals",
+    "link_to",
+    "tag",
+    "when",
+]
 
 
 class InstrumentAdmin(Workshop, ReadOnlyAdmin):
-    """Versions can be added; none is ever changed. `collection.admin` says what is released."""
+    """Versions can be added; none is ever changed. `collection.admin` says what is released.
+
+    They belong to no study: whoever has a part in one may look, and use them in their own.
+    """
 
     list_display = ["title", "slug", "version", "studies", "created"]
     ordering = ["slug", "-created_at"]
@@ -109,8 +60,16 @@ class InstrumentAdmin(Workshop, ReadOnlyAdmin):
         rows: QuerySet[Instrument] = super().get_queryset(request)
         return rows.defer("document").annotate(studies=Count("study"))
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        is_member = access.may_anywhere(request.user, "see")
+        return is_member or super().has_view_permission(request, obj)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("surveys.add_instrument")
+        has_perm = request.user.has_perm("surveys.add_instrument")
+        return has_perm or access.may_anywhere(request.user, "change")
 
     def page_context(self, row: Instrument) -> dict[str, Any]:
         texts = row.file.conversation
@@ -135,6 +94,8 @@ class InstrumentAdmin(Workshop, ReadOnlyAdmin):
 
 @admin.register(ConsentText)
 class ConsentTextAdmin(ReadOnlyAdmin):
+    study_path = "study"
+    verbs = {**ReadOnlyAdmin.verbs, "view": "see"}
     list_display = ["version", "hash", "study", "consents", "created"]
     list_filter = ["study"]
     created = when("created_at", _("first agreed to"))
@@ -158,6 +119,8 @@ class ConsentTextAdmin(ReadOnlyAdmin):
 class DeclineAdmin(ReadOnlyAdmin):
     """One row per person who declined; their number is what there is to see."""
 
+    study_path = "study"
+    verbs = {**ReadOnlyAdmin.verbs, "view": "see"}
     list_display = ["date", "study", "source"]
     list_filter = ["study", "source", "date"]
     list_select_related = ["study"]
@@ -167,6 +130,8 @@ class DeclineAdmin(ReadOnlyAdmin):
 class ResponseAdmin(ReadOnlyAdmin):
     """All answers to one question side by side."""
 
+    study_path = "participant__study"
+    page_has_words = list_has_words = True
     list_display = ["question", "answer", "participant_link", "answered"]
     answered = when("answered_at", _("answered"))
     list_filter = ["question", "participant__study", "participant__is_simulated"]
@@ -188,6 +153,8 @@ class ResponseAdmin(ReadOnlyAdmin):
 
 @admin.register(ProblemReport)
 class ProblemReportAdmin(ReadOnlyAdmin):
+    study_path = "participant__study"
+    page_has_words = list_has_words = True
     list_display = ["created", "words", "page", "participant_link", "study"]
     created = when("created_at", _("written"))
     list_filter = ["participant__study", "participant__is_simulated"]
@@ -212,6 +179,8 @@ class ProblemReportAdmin(ReadOnlyAdmin):
 class QuotaTableAdmin(QuotaDesk, DeskAdmin):
     """How many people of which kind; the page of a study's tables is linked from the study's."""
 
+    study_path = "study"
+
     list_display = ["name", "study", "made_of", "places"]
     list_filter = ["study"]
     list_select_related = ["study"]
@@ -234,8 +203,27 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
+class ForAdministrators(DeskAdmin):
+    """Whoever can change accounts can become anybody: superusers alone."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_everywhere(request.user)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return access.is_everywhere(request.user)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_everywhere(request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_everywhere(request.user)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return access.is_everywhere(request.user)
+
+
 @admin.register(User)
-class ResearcherAdmin(UserAdmin, DeskAdmin):  # type: ignore[type-arg]
+class ResearcherAdmin(UserAdmin, ForAdministrators):  # type: ignore[misc]
     """Accounts of the desk."""
 
     form = UserChangeForm
@@ -244,5 +232,5 @@ class ResearcherAdmin(UserAdmin, DeskAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin, DeskAdmin):
+class RoleAdmin(GroupAdmin, ForAdministrators):  # type: ignore[misc]
     """What accounts may do, together."""

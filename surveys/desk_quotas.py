@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from surveys import quota_fields, quota_tables, quotas
+from surveys import access, quota_fields, quota_tables, quotas
 from surveys.errors import DomainError
 from surveys.instruments.schema import InstrumentFile
 from surveys.models import QuotaClaim, QuotaTable, Study
@@ -118,7 +118,7 @@ class QuotaDesk:
     def study_to_show(self, request: HttpRequest, pk: int) -> Study:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        studies = Study.objects.select_related("instrument")
+        studies = access.studies(request.user, "read").select_related("instrument")
         return get_object_or_404(studies, pk=pk)
 
     # Watching
@@ -129,7 +129,7 @@ class QuotaDesk:
             "title": _("Quotas of %s") % study,
             "problems": quota_tables.problems(study),
             "types": study.protocol.conversations_in_all,
-            "may_add": self.has_add_permission(request),
+            "may_add": access.may(request.user, "change", study),
         }
         return self.show(request, "study.html", context)
 
@@ -148,7 +148,7 @@ class QuotaDesk:
             "tables": shown_tables(study, people),
             "people": people,
             "kinds": [(kind, QuotaClaim.People(kind).label) for kind in kinds],
-            "may_change": self.has_change_permission(request),
+            "may_change": access.may(request.user, "change", study),
         }
 
     # Uploading and changing
@@ -160,9 +160,9 @@ class QuotaDesk:
         return redirect("admin:surveys_study_changelist")
 
     def upload(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not self.has_add_permission(request):
-            raise PermissionDenied
         study = self.study_to_show(request, pk)
+        if not access.may(request.user, "change", study):
+            raise PermissionDenied
         title = _("New quota table of %s") % study
         if request.method != "POST":
             context = {"title": title, "study": study, "form": QuotaForm(study=study)}
@@ -176,7 +176,7 @@ class QuotaDesk:
         table = self.table_to_show(request, object_id)
         if request.method != "POST":
             return self.show(request, "form.html", self.change_context(table))
-        if not self.has_change_permission(request):
+        if not self.has_change_permission(request, table):
             raise PermissionDenied
         form = QuotaForm(request.POST, request.FILES, instance=table, study=table.study)
         return self.stored(request, form, table, self.change_context(table))
@@ -184,7 +184,8 @@ class QuotaDesk:
     def table_to_show(self, request: HttpRequest, pk: Any) -> QuotaTable:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        rows = QuotaTable.objects.select_related("study__instrument").prefetch_related("cells")
+        everybody = QuotaTable.objects.select_related("study__instrument").prefetch_related("cells")
+        rows = access.scoped(everybody, request.user, "read", "study")
         return get_object_or_404(rows, pk=pk if str(pk).isdecimal() else 0)
 
     def change_context(self, table: QuotaTable) -> dict[str, Any]:
@@ -240,7 +241,7 @@ class QuotaDesk:
         table = self.table_to_show(request, pk)
         if request.method != "POST":
             return redirect("admin:surveys_quotatable_change", pk)
-        if not self.has_change_permission(request):
+        if not self.has_change_permission(request, table):
             raise PermissionDenied
         targets, problems = targets_of(table, request.POST)
         version = request.POST.get("version", "")

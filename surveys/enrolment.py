@@ -1,5 +1,6 @@
 """How people come in, agree, stop and finish."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
@@ -8,9 +9,10 @@ from django.core.signing import BadSignature, Signer
 from django.db import IntegrityError, transaction
 from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from surveys import quotas, variants
+from surveys import audit, quotas, variants
 from surveys.errors import DomainError
 from surveys.instruments.languages import in_language
 from surveys.models import (
@@ -21,6 +23,7 @@ from surveys.models import (
     Participant,
     QuotaClaim,
     Study,
+    WithdrawalReceipt,
     fingerprint,
 )
 
@@ -28,10 +31,15 @@ arriving = Signal()
 """Somebody new comes to `study`. A receiver may raise DomainError: then they don't come in."""
 consenting = Signal()
 """`participant` is about to consent, within the transaction. A receiver may raise DomainError."""
+withdrawn = Signal()
+"""`participant` has withdrawn, with `receipt`, within the transaction: their rows are gone by now.
+Who holds a place, a release or anything else of theirs gives it up. Sent once for each person."""
 
 RECRUITER_IDS = ("PROLIFIC_PID", "participant_label")
 """Parameters that name a person, first match wins."""
 SIMULATED = "SIMULATED"
+CODE_LETTERS = "ACDEFGHJKLMNPQRTUVWXY34679"
+"""That nobody can misread."""
 ID_LIMIT = 200
 PARAMETERS_LIMIT = 30
 
@@ -199,27 +207,66 @@ def stop(participant: Participant) -> None:
         quotas.release(participant, QuotaClaim.Why.STOPPED)
 
 
+ERASED = (
+    "responses",
+    "orders",
+    "assignments",
+    "pages",
+    "drafts",
+    "problems",
+    "conversations",
+)
+"""What hangs on a participant and goes with a withdrawal, with all that hangs on that in turn."""
+
+
 @transaction.atomic
-def withdraw(participant: Participant) -> None:
-    """Delete everything the person told us and did; the row stays, so that it is counted."""
-    if participant.withdrawn_at is not None:
-        return
-    now = timezone.now()
-    for related in (
-        "responses",
-        "orders",
-        "assignments",
-        "pages",
-        "drafts",
-        "problems",
-        "conversations",
-    ):
-        getattr(participant, related).all().delete()
-    Identity.objects.filter(participant=participant).delete()
-    quotas.forget(participant)
-    participant.withdrawn_at = now
-    participant.stopped_at = participant.stopped_at or now
-    participant.save(update_fields=["withdrawn_at", "stopped_at"])
+def withdraw(
+    participant: Participant, by: Any = audit.PARTICIPANT, reason: str = ""
+) -> WithdrawalReceipt | None:
+    """Erase everything the person told us and did; the row stays, so that it is counted.
+
+    by: the account that does it on their behalf, with the code of a reason. A second time, or in a
+    second tab, changes nothing. Returns the receipt, or None if they withdrew before there were
+    any.
+    """
+    code = receipt_code(participant)
+    row = Participant.objects.select_for_update(of=("self",)).get(pk=participant.pk)
+    if row.withdrawn_at is None:
+        counts = erase(row)
+        is_own = by == audit.PARTICIPANT
+        receipt: WithdrawalReceipt | None = WithdrawalReceipt.objects.create(
+            study_id=row.study_id,
+            code=code,
+            by=WithdrawalReceipt.By.PARTICIPANT if is_own else WithdrawalReceipt.By.RESEARCHER,
+            counts=counts,
+        )
+        noted = {"receipt": code, "counts": counts} | ({"reason": reason} if reason else {})
+        audit.write(by, "withdrew", row, row.study_id, **noted)
+        withdrawn.send(Participant, participant=row, receipt=receipt)
+    else:
+        receipt = WithdrawalReceipt.objects.filter(code=code).first()
+    participant.withdrawn_at, participant.stopped_at = row.withdrawn_at, row.stopped_at
+    return receipt
+
+
+def erase(row: Participant) -> dict[str, int]:
+    """Delete what a withdrawal deletes; model -> how many rows."""
+    counts: Counter[str] = Counter()
+    for related in ERASED:
+        counts.update(getattr(row, related).all().delete()[1])
+    counts.update(Identity.objects.filter(participant=row).delete()[1])
+    quotas.forget(row)
+    row.withdrawn_at = timezone.now()
+    row.stopped_at = row.stopped_at or row.withdrawn_at
+    row.save(update_fields=["withdrawn_at", "stopped_at"])
+    return {label.partition(".")[2].lower(): number for label, number in counts.items() if number}
+
+
+def receipt_code(participant: Participant) -> str:
+    """Of a person's withdrawal: the same each time, and only their link's secret leads to it."""
+    digest = salted_hmac("surveys.withdrawal", participant.key, algorithm="sha256").digest()
+    letters = "".join(CODE_LETTERS[byte % len(CODE_LETTERS)] for byte in digest[:12])
+    return "-".join((letters[:4], letters[4:8], letters[8:]))
 
 
 @transaction.atomic

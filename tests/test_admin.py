@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
@@ -18,18 +18,21 @@ from collection.export.write import FILES
 from collection.models import Conversation, ModelCall, ModelEndpoint, ProviderLimit, Utterance
 from collection.standing import Stage
 from config.journey import progress_of
-from surveys import enrolment
+from surveys import audit, enrolment, tokens
 from surveys.instruments.load import keep
 from surveys.models import (
+    ApiToken,
     ConsentText,
     Decline,
     Identity,
     Instrument,
+    Membership,
     Participant,
     QuotaTable,
     Response,
     Study,
     TranslationReview,
+    WithdrawalReceipt,
 )
 from surveys.wording import item_labels
 from tests.cast import HEADER, set_protocol, use_models
@@ -40,7 +43,7 @@ from tests.walk import Person
 pytestmark = pytest.mark.django_db
 
 OURS = [model for model in admin.site._registry if model.__module__.split(".")[0] != "django"]
-EDITABLE = [Study, ModelEndpoint, ProviderLimit, QuotaTable]
+EDITABLE = [Study, ModelEndpoint, ProviderLimit, QuotaTable, Membership, ApiToken]
 READ_ONLY = [model for model in OURS if model not in EDITABLE]
 ADDED = [Instrument]
 """Rows of which can be added, and never changed."""
@@ -85,9 +88,19 @@ def talker(alice: Person, study: Study, model_server: ModelServer) -> Person:
     return alice
 
 
-def test_it_works(admin_client: Client, talker: Person) -> None:
+def reported(talker: Person) -> None:
+    """A row of each kind that a conversation alone does not leave."""
+    study, user = talker.study, User.objects.get()
     talker.post("problem/", {"text": "The page was blank.", "from_page": "/s/prism/hub/"})
-    Decline.objects.create(study=talker.study, date=timezone.now().date(), source="open link")
+    Decline.objects.create(study=study, date=timezone.now().date(), source="open link")
+    WithdrawalReceipt.objects.create(study=study, code="ACDE-FGHJ-KLMN", by="participant")
+    Membership.objects.create(study=study, user=user, role="reviewer")
+    tokens.issue(user, "backup", ["see"], study, timezone.now())
+    audit.write(user, "exported", study, study)
+
+
+def test_it_works(admin_client: Client, talker: Person) -> None:
+    reported(talker)
     ProviderLimit.objects.create(provider_code="openai", max_concurrent=20)
     QuotaTable.objects.create(study=talker.study, name="Gender", fields=["gender"])
     assert words(admin_client.get(reverse("admin:index")))
@@ -107,9 +120,8 @@ def test_strangers_and_participants_are_sent_to_the_login(client: Client, alice:
 
 @pytest.mark.parametrize("model", READ_ONLY, ids=lambda model: model.__name__)
 def test_answers_are_read_only(admin_client: Client, talker: Person, model: Any) -> None:
-    talker.post("problem/", {"text": "The page was blank.", "from_page": "/s/prism/hub/"})
-    Decline.objects.create(study=talker.study, date=timezone.now().date(), source="open link")
-    row = model._default_manager.first()
+    reported(talker)
+    row = model._default_manager.earliest("pk")
     before = model._default_manager.values().get(pk=row.pk)
     if model not in ADDED:
         add = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
@@ -763,7 +775,7 @@ def test_a_test_costs_money_so_it_takes_a_post_and_the_right_to_change(
     strict.force_login(admin_user)
     assert try_it(strict, endpoint).status_code == 403
     reader = User.objects.create_user("reader", is_staff=True)
-    reader.user_permissions.set(Permission.objects.filter(codename="view_modelendpoint"))
+    Membership.objects.create(user=reader, study=endpoint.studies.get(), role="read_only")
     looking = Client()
     looking.force_login(reader)
     assert try_it(looking, endpoint).status_code == 403

@@ -25,7 +25,7 @@ from collection.export.validate import validate
 from collection.export.write import DESCRIPTIONS, files_of, snapshot, stream, write_release
 from collection.models import ModelEndpoint, Utterance
 from surveys.instruments.load import FOLDER, keep, parse
-from surveys.models import Participant, Study
+from surveys.models import Membership, Participant, Study
 from surveys.protocol import PRESETS
 from tests import export_cast
 from tests.export_cast import (
@@ -640,7 +640,10 @@ def test_a_release_that_fails_leaves_the_earlier_one(
 
 
 def staff() -> User:
-    return User.objects.create_user("desk", is_staff=True)
+    user = User.objects.create_user("desk", is_staff=True)
+    for study in Study.objects.all():
+        Membership.objects.create(user=user, study=study, role="researcher")
+    return user
 
 
 def get(view: Any, user: Any, *args: str, factory: Any = None) -> Any:

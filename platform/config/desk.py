@@ -1,5 +1,6 @@
 """How the researcher's desk (django-unfold) looks and what its sidebar lists."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
@@ -21,10 +22,29 @@ def icon(request: HttpRequest) -> str:
     return static("refract/icon.svg")
 
 
+def may_view(model: str) -> Callable[[HttpRequest], bool]:
+    """Whether an entry of the sidebar leads anywhere for whoever looks at it."""
+
+    def permission(request: HttpRequest) -> bool:
+        # Models are not loaded while the settings are.
+        from django.apps import apps
+        from django.contrib import admin
+
+        page = admin.site._registry[apps.get_model(model.replace("_", ".", 1))]
+        return page.has_view_permission(request)
+
+    return permission
+
+
 def group(title: Promise | str, *entries: tuple[Promise | str, str, str]) -> dict[str, Any]:
     """A part of the sidebar; each entry is (title, symbol, app_model)."""
     links = [
-        {"title": name, "icon": symbol, "link": reverse_lazy(f"admin:{model}_changelist")}
+        {
+            "title": name,
+            "icon": symbol,
+            "link": reverse_lazy(f"admin:{model}_changelist"),
+            "permission": may_view(model),
+        }
         for name, symbol, model in entries
     ]
     return {"title": title, "separator": True, "items": links}
@@ -62,7 +82,14 @@ UNFOLD = {
                 (_("Instruments"), "assignment", "surveys_instrument"),
                 (_("Consent texts"), "verified_user", "surveys_consenttext"),
             ),
-            group(_("Desk"), (_("Accounts"), "manage_accounts", "auth_user")),
+            group(
+                _("Desk"),
+                (_("Roles"), "badge", "surveys_membership"),
+                (_("API tokens"), "key", "surveys_apitoken"),
+                (_("Audit log"), "history", "surveys_auditentry"),
+                (_("Withdrawals"), "person_remove", "surveys_withdrawalreceipt"),
+                (_("Accounts"), "manage_accounts", "auth_user"),
+            ),
         ],
     },
 }

@@ -8,6 +8,13 @@ from surveys.models.answers import (
     ProblemReport,
     Response,
 )
+from surveys.models.desk import (
+    ApiToken,
+    AppendOnly,
+    AuditEntry,
+    Membership,
+    WithdrawalReceipt,
+)
 from surveys.models.people import (
     Consent,
     ConsentText,
@@ -32,13 +39,17 @@ from surveys.models.study import (
 __all__ = [
     "HELD",
     "OPEN_STATES",
+    "ApiToken",
+    "AppendOnly",
     "Assignment",
+    "AuditEntry",
     "Consent",
     "ConsentText",
     "Decline",
     "Draft",
     "Identity",
     "Instrument",
+    "Membership",
     "Order",
     "PageVisit",
     "Participant",
@@ -50,6 +61,7 @@ __all__ = [
     "Response",
     "Study",
     "TranslationReview",
+    "WithdrawalReceipt",
     "check_protocol",
     "fingerprint",
     "new_completion_code",

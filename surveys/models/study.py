@@ -138,6 +138,14 @@ class Study(models.Model):
     completion_url = models.URLField(blank=True, help_text=_("{code} becomes the code."))
     return_url = models.URLField(blank=True, help_text=_("For those who decline or stop."))
     withdrawal_days = models.PositiveSmallIntegerField(default=14)
+    purge_identities_on = models.DateField(
+        _("purge ids on"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "From this day recruiters' ids and whatever else their links carried are gone."
+        ),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0005_study_state'),
+        ('surveys', '0006_people_at_the_desk'),
     ]
 
     operations = [

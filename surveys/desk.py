@@ -1,0 +1,238 @@
+"""What all pages of the desk share: their look, who may open them, and that it is noted."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.admin import RelatedFieldListFilter, display
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet, URLField
+from django.db.models.constants import LOOKUP_SEP
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from unfold.admin import ModelAdmin
+
+from surveys import access, audit
+from surveys.models import Study
+
+LINE = 90
+"""Characters of a text in a list."""
+
+
+def tag(text: Any, kind: str = "") -> SafeString:
+    """A word in a box. kind: good, warn or bad, or none of them."""
+    return format_html('<span class="desk-tag {}">{}</span>', kind, text)
+
+
+def when(field: str, description: Any) -> Callable[[Any, Any], SafeString | None]:
+    """A list column with a time to the minute."""
+
+    @display(description=description, ordering=field)
+    def column(_admin: Any, row: Any) -> SafeString | None:
+        at = getattr(row, field)
+        return at and format_html("<time>{}</time>", date_format(localtime(at), "Y-m-d H:i"))
+
+    return column
+
+
+def link_to(row: Any, text: Any = None) -> SafeString:
+    """A link to a row's page at the desk."""
+    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    return format_html('<a class="desk-link" href="{}">{}</a>', url, text or row)
+
+
+class OwnRows(RelatedFieldListFilter):
+    """A filter that offers only what the account may see."""
+
+    def field_choices(
+        self, field: Any, request: HttpRequest, model_admin: Any
+    ) -> list[tuple[str, Any]]:
+        ordering = self.field_admin_ordering(field, request, model_admin)
+        admin = model_admin.admin_site._registry.get(field.remote_field.model)
+        limit = {}
+        if isinstance(admin, DeskAdmin) and not access.is_everywhere(request.user):
+            limit = {"pk__in": list(admin.own_rows(request).values_list("pk", flat=True))}
+        choices: list[tuple[str, Any]] = field.get_choices(
+            include_blank=False, ordering=ordering, limit_choices_to=limit
+        )
+        return choices
+
+
+class DeskAdmin(ModelAdmin):  # type: ignore[misc]
+    """A page of the desk; its template gets what `page_context` returns.
+
+    With `study_path`, the lookup from a row to its study, a role in that study decides who may do
+    what; without, Django's own permissions do. Every change is noted in the audit log, and every
+    look at a page, or a list, that has people's words.
+    """
+
+    list_per_page = 50
+    compressed_fields = True
+    warn_unsaved_form = True
+    formfield_overrides: Any = {URLField: {"assume_scheme": "https"}}
+
+    study_path = ""
+    verbs: dict[str, access.Verb] = {
+        "view": "read",
+        "add": "change",
+        "change": "change",
+        "delete": "delete",
+    }
+    """What Django asks -> what `access` calls it."""
+    page_has_words = False
+    list_has_words = False
+
+    class Media:
+        css = {"all": ["refract/desk.css"]}
+
+    # Who may
+
+    def own(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Of some rows, those that the account may see."""
+        if not self.study_path:
+            return rows
+        return access.scoped(rows, request.user, self.verbs["view"], self.study_path)
+
+    def own_rows(self, request: HttpRequest) -> QuerySet[Any]:
+        """Without anything added to them, as `get_queryset` may."""
+        return self.own(request, self.model._default_manager.all())
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return self.own(request, super().get_queryset(request))
+
+    def study_of(self, row: Any) -> int | None:
+        """The key of a row's study."""
+        if not self.study_path:
+            return None
+        *steps, last = self.study_path.split(LOOKUP_SEP)
+        for step in steps:
+            row = getattr(row, step)
+        key = row.pk if last == "pk" else getattr(row, f"{last}_id")
+        return None if key is None else int(key)
+
+    def may(self, request: HttpRequest, what: str, row: Any = None) -> bool:
+        verb = self.verbs[what]
+        if row is None:
+            return access.may_anywhere(request.user, verb)
+        return access.may(request.user, verb, self.study_of(row))
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if self.study_path:
+            return self.may(request, "view", obj) or self.has_change_permission(request, obj)
+        return bool(super().has_view_permission(request, obj))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        if self.study_path:
+            return self.may(request, "add")
+        return bool(super().has_add_permission(request))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if self.study_path:
+            return self.may(request, "change", obj)
+        return bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if self.study_path:
+            return self.may(request, "delete", obj)
+        return bool(super().has_delete_permission(request, obj))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        if self.study_path:
+            return self.has_view_permission(request) or self.has_add_permission(request)
+        return bool(super().has_module_permission(request))
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        return [self.own_filter(entry) for entry in super().get_list_filter(request)]
+
+    def own_filter(self, entry: Any) -> Any:
+        is_related = isinstance(entry, str) and field_of(self.model, entry).is_relation
+        return (entry, OwnRows) if is_related else entry
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_foreignkey(
+            db_field, request, **own_studies(db_field, request, kwargs)
+        )
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(
+            db_field, request, **own_studies(db_field, request, kwargs)
+        )
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        # A list with editable columns asks about all its rows at once.
+        if change and not self.has_change_permission(request, obj):
+            raise PermissionDenied
+        super().save_model(request, obj, form, change)
+
+    # What is noted
+
+    def note(self, request: HttpRequest, verb: str, row: Any, **details: Any) -> None:
+        audit.write(request.user, verb, row, self.study_of(row), **details)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        self.note(request, "added", obj, **audit.fields_of(message))
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        self.note(request, "changed", obj, **audit.fields_of(message))
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        for row in queryset:
+            self.note(request, "deleted", row)
+        return super().log_deletions(request, queryset)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        if self.list_has_words and isinstance(response, TemplateResponse):
+            shown = (response.context_data or {}).get("cl")
+            rows = shown.result_list if shown else ()
+            keys = [(row.pk, self.study_of(row)) for row in rows]
+            audit.saw_list(request.user, self.model, keys)
+        return response
+
+    def page_context(self, row: Any) -> dict[str, Any]:
+        return {}
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = context["original"]
+        if row is not None:
+            context |= self.page_context(row)
+            if self.page_has_words and request.method == "GET":
+                self.note(request, "saw", row)
+        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return response
+
+
+class ReadOnlyAdmin(DeskAdmin):
+    """Looking only."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def field_of(model: Any, lookup: str) -> Any:
+    """The field at the end of a lookup path."""
+    *steps, last = lookup.split(LOOKUP_SEP)
+    for step in steps:
+        model = model._meta.get_field(step).related_model
+    return model._meta.get_field(last)
+
+
+def own_studies(db_field: Any, request: HttpRequest, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """A form offers only studies that its reader may change."""
+    if db_field.remote_field.model is not Study:
+        return kwargs
+    return {"queryset": access.studies(request.user, "change"), **kwargs}
