@@ -156,6 +156,8 @@ class QuotaDesk:
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
         messages.info(request, _("Choose the study; its page leads to its quotas."))
         return redirect("admin:surveys_study_changelist")
 

@@ -29,6 +29,7 @@ from surveys.models import (
     Instrument,
     Membership,
     Participant,
+    QuotaTable,
     Study,
     WithdrawalReceipt,
 )
@@ -80,6 +81,7 @@ MODELS = {
         OWNER, SEE | STRANGER | {"api_client"}, lists=SEE | STRANGER | {"api_client"}
     ),
     "surveys_auditentry": Rows(CHANGE),
+    "surveys_quotatable": Rows(SEE, CHANGE, CHANGE, OWNER, adds=STRANGER),
     "collection_conversation": Rows(SEE),
     "collection_utterance": Rows(SEE),
     "collection_modelcall": Rows(SEE),
@@ -111,6 +113,11 @@ DESK: dict[str, tuple[str, set[str]]] = {
     "admin:surveys_participant_withdraw": ("GET", CHANGE),
     "admin:surveys_auditentry_export": ("GET", CHANGE | STRANGER),
     "admin:surveys_apitoken_revoke": ("POST", OWNER),
+    "admin:surveys_quotatable_study": ("GET", SEE),
+    "admin:surveys_quotatable_live": ("GET", SEE),
+    "admin:surveys_quotatable_upload": ("GET", CHANGE),
+    "admin:surveys_quotatable_csv": ("GET", SEE),
+    "admin:surveys_quotatable_targets": ("POST", CHANGE),
     "admin:collection_modelendpoint_try": ("POST", CHANGE),
     "export-all": ("GET", CHANGE),
     "export-file": ("GET", CHANGE),
@@ -206,6 +213,7 @@ def country(study: Study, settings: Any) -> Country:
     Decline.objects.create(study=study, date=timezone.now().date(), source=MARK)
     WithdrawalReceipt.objects.create(study=study, code=MARK, by="participant")
     ProviderLimit.objects.create(provider_code="openai", max_concurrent=20)
+    QuotaTable.objects.create(study=study, name="Gender", fields=["gender"])
     Group.objects.create(name="group")
     users = accounts(study)
     tokens.issue(users["admin"], MARK, ["see"], study, timezone.now() + timedelta(days=1))
@@ -259,6 +267,8 @@ def path_of(address: Address, country: Country) -> str:
     values = dict(country.values)
     if found := re.match(r"admin/(auth|surveys|collection)/(\w+)/", route):
         values["object_id"] = values["pk"] = values["id"] = row_of(found[1], found[2], country)
+    if "/study/<int:pk>/" in route:
+        values["pk"] = country.study.pk
     if address.name.endswith("_vouch"):
         values["pk"] = values["vouch"]
     route = route.replace("(?P<url>.*)", "nowhere/")
