@@ -210,6 +210,7 @@ def withdraw(participant: Participant) -> None:
         "drafts",
         "problems",
         "conversations",
+        "quality_runs",
     ):
         getattr(participant, related).all().delete()
     Identity.objects.filter(participant=participant).delete()

@@ -18,6 +18,7 @@ from collection.models.endpoints import (
     ProviderLimit,
     Reservation,
 )
+from collection.models.review import QualityRun, Review
 
 __all__ = [
     "SHOWN",
@@ -29,8 +30,10 @@ __all__ = [
     "ModelCall",
     "ModelEndpoint",
     "ProviderLimit",
+    "QualityRun",
     "ReplyReport",
     "Reservation",
+    "Review",
     "SliderRecord",
     "Utterance",
     "can_be_shown",
