@@ -39,6 +39,7 @@ from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from collection import budget, endpoints, llm, standing, transcript
+from collection.desk_review import ReviewPages
 from collection.export.cells import Said, cells
 from collection.export.write import files_of
 from collection.forms import EndpointForm
@@ -84,7 +85,7 @@ TRY_LIMIT_S = 30.0
 
 
 @admin.register(Study)
-class StudyAdmin(DeskAdmin):
+class StudyAdmin(ReviewPages, DeskAdmin):
     form = StudyForm
     list_display = ["title", "link", "state", "arrived", "consented", "surveyed", "complete"]
     list_display += ["declined", "active_models"]

@@ -3,6 +3,7 @@ a check has a new version or a submission, or those it is compared with, have ch
 
 from collections.abc import Collection, Iterable, Iterator
 
+from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
@@ -23,13 +24,27 @@ Found = dict[tuple[int, str], Finding]
 
 
 def check_new() -> int:
-    """Check what was handed in and has not been checked, or by earlier versions; how many."""
-    return sum(check_study(study) for study in Study.objects.filter(pk__in=studies_with_new()))
+    """Check what was handed in and has not been checked, or by earlier versions; how many.
 
-
-def studies_with_new() -> QuerySet[Participant, int]:
+    And all of the studies for which `ask_again` was called.
+    """
     people = Participant.objects.filter(completed_at__isnull=False, withdrawn_at__isnull=True)
-    return unchecked(people).order_by().values_list("study", flat=True).distinct()
+    new = set(unchecked(people).order_by().values_list("study", flat=True).distinct())
+    asked = {pk for pk in Study.objects.values_list("pk", flat=True) if cache.get(asked_key(pk))}
+    done = 0
+    for study in Study.objects.filter(pk__in=new | asked):
+        done += check_study(study, again=study.pk in asked)
+        cache.delete(asked_key(study.pk))
+    return done
+
+
+def ask_again(study: Study) -> None:
+    """Let the chore check all of a study's submissions again."""
+    cache.set(asked_key(study.pk), True, timeout=None)
+
+
+def asked_key(study: int) -> str:
+    return f"quality/again/{study}"
 
 
 def unchecked(people: QuerySet[Participant]) -> QuerySet[Participant]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -52,11 +53,11 @@ WEIGHTS = {Severity.REJECT: 10_000, Severity.RETURN: 100, Severity.INVESTIGATE: 
 # What awaits review
 
 
-def with_decision(people: QuerySet[Participant]) -> QuerySet[Participant]:
+def with_decision(people: QuerySet[Any]) -> QuerySet[Any]:
     """Adds `decision` and `wants_second`, of the newest review; no decision is `awaiting`."""
     newest = Review.objects.filter(participant=OuterRef("pk")).order_by("-pk")
     awaiting = Q(newest__isnull=True) | Q(newest=Decision.UNDECIDED, wants_second=False)
-    return people.annotate(
+    rows: QuerySet[Any] = people.annotate(
         newest=Subquery(newest.values("decision")[:1]),
         wants_second=Subquery(newest.values("wants_second_opinion")[:1]),
         decision=Case(
@@ -65,9 +66,10 @@ def with_decision(people: QuerySet[Participant]) -> QuerySet[Participant]:
             default="newest",
         ),
     )
+    return rows
 
 
-def with_weight(people: QuerySet[Participant]) -> QuerySet[Participant]:
+def with_weight(people: QuerySet[Any]) -> QuerySet[Any]:
     """Adds `weight`: 0 without signals, else more for worse and for more."""
     weighed = Case(
         *(When(severity=severity, then=Value(weight)) for severity, weight in WEIGHTS.items()),
@@ -83,15 +85,16 @@ def current_signals() -> QuerySet[QualityRun]:
     return QualityRun.objects.filter(is_current=True).exclude(severity="")
 
 
-def with_conversations(people: QuerySet[Participant]) -> QuerySet[Participant]:
+def with_conversations(people: QuerySet[Any]) -> QuerySet[Any]:
     """Adds `conversations_done`, as a subquery: other counts would be multiplied by a join."""
     complete = Conversation.objects.filter(
         participant=OuterRef("pk"), state=Conversation.State.COMPLETE
     )
     number = complete.order_by().values("participant").annotate(n=Count("pk")).values("n")
-    return people.annotate(
+    rows: QuerySet[Any] = people.annotate(
         conversations_done=Coalesce(Subquery(number), Value(0), output_field=IntegerField())
     )
+    return rows
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Filters:
     state: str = AWAITING
     signal: str = ""
 
-    def apply(self, people: QuerySet[Participant]) -> QuerySet[Participant]:
+    def apply(self, people: QuerySet[Any]) -> QuerySet[Any]:
         if self.state != "all":
             people = people.filter(decision=self.state)
         match self.signal:
@@ -117,7 +120,7 @@ class Filters:
                 )
 
 
-def queue(study: Study, filters: Filters) -> QuerySet[Participant]:
+def queue(study: Study, filters: Filters) -> QuerySet[Any]:
     """Submissions in the order of review: the worst first, then those who wait longest."""
     people = with_weight(with_decision(submitted(study)))
     return filters.apply(people).order_by("-weight", "completed_at", "pk")
@@ -130,7 +133,7 @@ def counts(study: Study) -> dict[str, int]:
     return {state: found.get(state, 0) for state in STATES} | {"all": sum(found.values())}
 
 
-def without_signals(study: Study, until: datetime) -> QuerySet[Participant]:
+def without_signals(study: Study, until: datetime) -> QuerySet[Any]:
     """Who awaits review, was looked at by every check of today, and made none raise a signal."""
     people = queue(study, Filters(AWAITING, "none")).filter(completed_at__lte=until)
     return people.exclude(pk__in=unchecked(submitted(study)).values("pk"))

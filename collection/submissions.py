@@ -204,7 +204,7 @@ def cohort(study: Study) -> Cohort:
 def survey_seconds(study: Study) -> dict[int, float]:
     rows = submitted(study).filter(consent_shown_at__isnull=False, survey_finished_at__isnull=False)
     times = rows.values_list("pk", "consent_shown_at", "survey_finished_at")
-    return {pk: (end - start).total_seconds() for pk, start, end in times}
+    return {pk: (end - start).total_seconds() for pk, start, end in times if start and end}
 
 
 def talk_seconds(study: Study) -> dict[int, float]:
@@ -213,9 +213,9 @@ def talk_seconds(study: Study) -> dict[int, float]:
         state=Conversation.State.COMPLETE,
         finished_at__isnull=False,
     ).values_list("participant", "started_at", "finished_at")
-    seconds: Counter[int] = Counter()
+    seconds: dict[int, float] = defaultdict(float)
     for pk, start, end in rows.order_by():
-        seconds[pk] += (end - start).total_seconds()  # type: ignore[assignment]
+        seconds[pk] += (end - start).total_seconds() if end else 0
     return dict(seconds)
 
 
@@ -241,7 +241,8 @@ def repeated(rows: QuerySet[Any], text: Any, person: str) -> QuerySet[Any]:
     said = rows.annotate(said=Lower(Trim(text))).annotate(length=Length("said"))
     long = said.filter(length__gte=SHARED_LENGTH).order_by()
     again = long.values("said").annotate(people=Count(person, distinct=True)).filter(people__gt=1)
-    return long.filter(said__in=again.values("said"))
+    found: QuerySet[Any] = long.filter(said__in=again.values("said"))
+    return found
 
 
 def same_answers(study: Study) -> Found:
@@ -306,6 +307,6 @@ def loaded(people: Iterable[int]) -> list[Submission]:
     )
     rows = Participant.objects.filter(pk__in=list(people)).order_by("pk")
     rows = rows.select_related("consent").prefetch_related(
-        *["study", "instrument", "responses", "pages", Prefetch("conversations", talks)]
+        "study", "instrument", "responses", "pages", Prefetch("conversations", talks)
     )
     return [Submission(row) for row in rows]

@@ -1,6 +1,7 @@
 """Quality checks: each has a case that raises its signal, and a near miss that does not."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -52,7 +53,8 @@ def hand_in(study: Study, minute: int = 0, *, conversations: int = 6, **fields: 
         "system_string": {"text": f"Be brief and kind, says person {number}. Always name sources."},
         "lm_usecases": {"chosen": ["games"], "other_text": str(number)},
     }
-    fields = {"is_recruited": True, "completed_at": timezone.now()} | fields
+    usual: dict[str, Any] = {"is_recruited": True, "completed_at": timezone.now()}
+    fields = usual | fields
     answers = texts | fields.pop("answers", {})
     person = make_person(study, minute=minute, answers=answers, **fields)
     for row in person.responses.all():
@@ -122,9 +124,10 @@ def test_a_new_version_replaces_and_keeps_the_old(
     person = hand_in(study)
     checking.check_new()
     old = quality.CHECKS["few_turns"]
-    newer = quality.Check(
-        *[old.name, old.version + 1, old.title, old.words, old.compares],
-        lambda _one, _all: quality.Finding(9.0, "investigate", {"turns": 3}),
+    newer = replace(
+        old,
+        version=old.version + 1,
+        do=lambda _one, _all: quality.Finding(9.0, "investigate", {"turns": 3}),
     )
     monkeypatch.setitem(quality.CHECKS, "few_turns", newer)
     assert checking.check_new() == 1
