@@ -40,6 +40,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from collection import budget, endpoints, llm, standing, transcript
 from collection.desk_review import ReviewPages
+from collection.desk_watch import WatchPages
 from collection.export.cells import Said, cells
 from collection.export.write import files_of
 from collection.forms import EndpointForm
@@ -85,7 +86,7 @@ TRY_LIMIT_S = 30.0
 
 
 @admin.register(Study)
-class StudyAdmin(ReviewPages, DeskAdmin):
+class StudyAdmin(ReviewPages, WatchPages, DeskAdmin):
     form = StudyForm
     list_display = ["title", "link", "state", "arrived", "consented", "surveyed", "complete"]
     list_display += ["declined", "active_models"]

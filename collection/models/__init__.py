@@ -1,5 +1,6 @@
 """The models that are asked, and what participants did with them."""
 
+from collection.models.alerts import Alert
 from collection.models.conversations import (
     SHOWN,
     Attempt,
@@ -22,6 +23,7 @@ from collection.models.review import QualityRun, Review
 
 __all__ = [
     "SHOWN",
+    "Alert",
     "Attempt",
     "AttributeRating",
     "Conversation",
