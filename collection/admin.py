@@ -41,6 +41,8 @@ from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from collection import budget, endpoints, llm, standing, transcript
+from collection.desk_review import ReviewPages
+from collection.desk_watch import WatchPages
 from collection.export.cells import Said, cells
 from collection.export.write import files_of
 from collection.forms import EndpointForm
@@ -80,7 +82,7 @@ TRY_LIMIT_S = 30.0
 
 
 @admin.register(Study)
-class StudyAdmin(DeskAdmin):
+class StudyAdmin(ReviewPages, WatchPages, DeskAdmin):
     study_path = "pk"
     verbs = {**DeskAdmin.verbs, "view": "see"}
     form = StudyForm

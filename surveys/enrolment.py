@@ -215,6 +215,7 @@ ERASED = (
     "drafts",
     "problems",
     "conversations",
+    "quality_runs",
 )
 """What hangs on a participant and goes with a withdrawal, with all that hangs on that in turn."""
 

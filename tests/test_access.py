@@ -44,6 +44,7 @@ MARK = "zebra-crossing"
 MEMBERS = {"read_only", "reviewer", "researcher", "owner"}
 SEE = {*MEMBERS, "admin"}
 CHANGE = {"researcher", "owner", "admin"}
+REVIEW = {"reviewer", *CHANGE}
 OWNER = {"owner", "admin"}
 ADMIN = {"admin"}
 STRANGER = {"stranger"}
@@ -113,6 +114,12 @@ DESK: dict[str, tuple[str, set[str]]] = {
     "admin:surveys_participant_withdraw": ("GET", CHANGE),
     "admin:surveys_auditentry_export": ("GET", CHANGE | STRANGER),
     "admin:surveys_apitoken_revoke": ("POST", OWNER),
+    "admin:surveys_study_review": ("GET", SEE),
+    "admin:surveys_study_review_one": ("GET", SEE),
+    "admin:surveys_study_review_decide": ("POST", REVIEW),
+    "admin:surveys_study_review_approve": ("POST", REVIEW),
+    "admin:surveys_study_review_check": ("POST", REVIEW),
+    "admin:surveys_study_watch": ("GET", SEE),
     "admin:surveys_quotatable_study": ("GET", SEE),
     "admin:surveys_quotatable_live": ("GET", SEE),
     "admin:surveys_quotatable_upload": ("GET", CHANGE),
@@ -196,6 +203,8 @@ def country(study: Study, settings: Any) -> Country:
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
     alice = Person(study, PROLIFIC_PID="alice").ready()
     alice.row.responses.create(question="self_description", value={"text": MARK})
+    bob = Person(study, PROLIFIC_PID="bob").ready()
+    Participant.objects.filter(pk=bob.row.pk).update(completed_at=timezone.now())
     alice.start()
     alice.prompt(0, MARK)
     alice.post("c/1/report/", {"position": 0, "reason": MARK})
@@ -269,6 +278,8 @@ def path_of(address: Address, country: Country) -> str:
         values["object_id"] = values["pk"] = values["id"] = row_of(found[1], found[2], country)
     if "/study/<int:pk>/" in route:
         values["pk"] = country.study.pk
+    if "/review/" in route:
+        values["person"] = Participant.objects.get(completed_at__isnull=False).pk
     if address.name.endswith("_vouch"):
         values["pk"] = values["vouch"]
     route = route.replace("(?P<url>.*)", "nowhere/")
@@ -303,7 +314,8 @@ def expected(address: Address) -> list[tuple[str, dict[str, str], set[str]]]:
     name = address.name
     if name in DESK:
         method, who = DESK[name]
-        return [(method, {"language": "es", "reviewer": "Ada"}, who)]
+        fields = {"language": "es", "reviewer": "Ada", "until": timezone.now().isoformat()}
+        return [(method, fields, who)]
     if name in PUBLIC:
         return [("GET", {}, {*ACTORS})]
     if name in PARTICIPANT:

@@ -1,5 +1,6 @@
 """The models that are asked, and what participants did with them."""
 
+from collection.models.alerts import Alert
 from collection.models.conversations import (
     SHOWN,
     Attempt,
@@ -18,9 +19,11 @@ from collection.models.endpoints import (
     ProviderLimit,
     Reservation,
 )
+from collection.models.review import QualityRun, Review
 
 __all__ = [
     "SHOWN",
+    "Alert",
     "Attempt",
     "AttributeRating",
     "Conversation",
@@ -29,8 +32,10 @@ __all__ = [
     "ModelCall",
     "ModelEndpoint",
     "ProviderLimit",
+    "QualityRun",
     "ReplyReport",
     "Reservation",
+    "Review",
     "SliderRecord",
     "Utterance",
     "can_be_shown",

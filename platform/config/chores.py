@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 from django.core.cache import cache
 from django.utils import timezone
 
-from collection import budget
+from collection import alerts, budget, checking
 from config import heartbeat
 from surveys import drafts, quotas
 
@@ -36,6 +36,8 @@ CHORES = [
     Chore("drafts", 3600.0, expire_drafts),
     Chore("reservations", 300.0, budget.lapse),
     Chore("quotas", 300.0, quotas.lapse),
+    Chore("quality", 120.0, checking.check_new),
+    Chore("alerts", 60.0, alerts.look),
 ]
 _BY_NAME = {chore.name: chore for chore in CHORES}
 

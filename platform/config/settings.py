@@ -13,6 +13,7 @@ from django.core.management.utils import get_random_secret_key
 from django.urls import reverse_lazy
 
 from config.desk import UNFOLD as UNFOLD
+from config.mail import mail_settings
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -84,6 +85,12 @@ if FULL_STACK:
     # prometheus_client reads this while it is imported: the processes of a machine share files.
     METRICS_DIR.mkdir(exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_DIR)
+
+globals().update(mail_settings(env("REFRACT_EMAIL_URL")))
+DEFAULT_FROM_EMAIL = env("REFRACT_EMAIL_FROM", "refract@localhost")
+ALERT_EMAILS = env_list("REFRACT_ALERT_EMAILS", "")
+ALERT_WEBHOOK = env("REFRACT_ALERT_WEBHOOK")
+"""Where alerts are posted as JSON."""
 
 INSTALLED_APPS = [
     "unfold",
