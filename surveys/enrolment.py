@@ -10,7 +10,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from surveys import variants
+from surveys import submissions, variants
 from surveys.errors import DomainError
 from surveys.instruments.languages import in_language
 from surveys.models import (
@@ -18,18 +18,18 @@ from surveys.models import (
     ConsentText,
     Decline,
     Identity,
+    Outcome,
     Participant,
     Study,
     fingerprint,
 )
+from surveys.submissions import Arrival
 
 arriving = Signal()
 """Somebody new comes to `study`. A receiver may raise DomainError: then they don't come in."""
 consenting = Signal()
 """`participant` is about to consent, within the transaction. A receiver may raise DomainError."""
 
-RECRUITER_IDS = ("PROLIFIC_PID", "participant_label")
-"""Parameters that name a person, first match wins."""
 SIMULATED = "SIMULATED"
 ID_LIMIT = 200
 PARAMETERS_LIMIT = 30
@@ -41,9 +41,10 @@ def arrive(study: Study, parameters: Mapping[str, str], known: Participant | Non
     Raises DomainError if the study takes nobody new.
     """
     parameters = {storable(name): storable(value) for name, value in parameters.items()}
-    external_id = next((parameters[n] for n in RECRUITER_IDS if parameters.get(n)), "")[:ID_LIMIT]
-    found = find(study, external_id) if external_id else known
+    arrival = submissions.read(study, parameters)
+    found = find(study, arrival.key) if arrival.key else known
     if found:
+        submissions.keep(arrival, found)
         return found
     if not study.is_open:
         raise DomainError("closed", _("This study is not taking new participants at the moment."))
@@ -52,9 +53,9 @@ def arrive(study: Study, parameters: Mapping[str, str], known: Participant | Non
         raise DomainError("real_people", _("This study has real participants."))
     arriving.send(Study, study=study)
     try:
-        return enrol(study, external_id, parameters, simulated)
+        return enrol(study, arrival, parameters, simulated)
     except IntegrityError:  # the same link was opened twice in the same moment
-        return Participant.objects.get(identity__study=study, identity__external_id=external_id)
+        return Participant.objects.get(identity__study=study, identity__external_id=arrival.key)
 
 
 def storable(text: str) -> str:
@@ -73,11 +74,14 @@ def find(study: Study, external_id: str) -> Participant | None:
 
 @transaction.atomic
 def enrol(
-    study: Study, external_id: str, parameters: Mapping[str, str], simulated: bool
+    study: Study, arrival: Arrival, parameters: Mapping[str, str], simulated: bool
 ) -> Participant:
+    submissions.take_place(arrival.recruitment)
+    external_id = arrival.key
     participant = Participant.objects.create(
         study=study,
         instrument=study.instrument,
+        came_by=arrival.recruitment,
         recruitment_id=parameters.get("STUDY_ID", "")[:100],
         is_recruited=bool(external_id),
         is_simulated=simulated,
@@ -85,7 +89,7 @@ def enrol(
     kept = {
         name[:100]: value[:500]
         for name, value in list(parameters.items())[:PARAMETERS_LIMIT]
-        if name not in ("STUDY_ID", "SESSION_ID", SIMULATED) and value[:ID_LIMIT] != external_id
+        if name not in (*submissions.OWN, *arrival.names, SIMULATED)
     }
     if external_id or kept or parameters.get("SESSION_ID"):
         Identity.objects.create(
@@ -95,6 +99,7 @@ def enrol(
             session_id=parameters.get("SESSION_ID", "")[:ID_LIMIT],
             parameters=kept,
         )
+    submissions.keep(arrival, participant)
     return participant
 
 
@@ -181,6 +186,7 @@ def decline(participant: Participant) -> None:
         date=timezone.now().date(),
         source=row.recruitment_id or "open link",
     )
+    submissions.forget(row)
     row.delete()
 
 
@@ -223,6 +229,7 @@ def complete(participant: Participant) -> None:
     if participant.completed_at is None:
         participant.completed_at = timezone.now()
         participant.save(update_fields=["completed_at"])
+        submissions.note_outcome(participant, Outcome.COMPLETE)
         participant.drafts.all().delete()
 
 
