@@ -15,12 +15,11 @@ STATES = {
     "ACTIVE": Recruitment.State.LIVE,
     "PUBLISHING": Recruitment.State.LIVE,
     "SCHEDULED": Recruitment.State.LIVE,
-    "AWAITING REVIEW": Recruitment.State.LIVE,
     "PAUSED": Recruitment.State.PAUSED,
     "COMPLETED": Recruitment.State.CLOSED,
     "UNPUBLISHED": Recruitment.State.CREATED,
 }
-"""Prolific's status of a study -> ours."""
+"""Prolific's status of a study -> ours. AWAITING REVIEW is full or stopped: ours stays."""
 
 
 def status_of(word: str) -> Status:

@@ -6,7 +6,9 @@ By hand: `python -m tests.prolific_server --port 8200`.
 """
 
 import argparse
+import contextlib
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -108,6 +110,7 @@ class ProlificServer:
         self._ids = count(1)
         self._lock = threading.Lock()
         self._port = port
+        self._connections: list[socket.socket] = []
         self._http: ThreadingHTTPServer | None = None
 
     @property
@@ -122,6 +125,10 @@ class ProlificServer:
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 pass
+
+            def setup(self) -> None:
+                super().setup()
+                server._connections.append(self.connection)
 
             def do_any(self) -> None:
                 server.answer(self)
@@ -139,6 +146,10 @@ class ProlificServer:
             self._http.shutdown()
             self._http.server_close()
             self._http = None
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._connections = []
 
     def __enter__(self) -> Self:
         self.start()
