@@ -222,3 +222,7 @@ class ResearcherAdmin(UserAdmin, DeskAdmin):  # type: ignore[type-arg]
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, DeskAdmin):
     """What accounts may do, together."""
+
+
+# At the end: it needs what is above.
+from surveys import desk_recruiting as desk_recruiting  # noqa: E402

@@ -679,7 +679,7 @@ def test_unreadable_webhooks(study: Study, desk: Desk, body: bytes) -> None:
 
 def test_times_that_are_none(study: Study, desk: Desk) -> None:
     for moment in ("", "soon", "nan", "1e300", str(int(timezone.now().timestamp()) + 9000)):
-            headers = {
+        headers = {
             "X-Prolific-Request-Timestamp": moment,
             "X-Prolific-Request-Signature": signature(SECRET, moment, b"{}"),
         }
