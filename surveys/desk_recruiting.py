@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 
-from surveys import decisions, invitations, recruiting, requests
+from surveys import decisions, invitations, recruiting, requests, submissions
 from surveys.admin import DeskAdmin, ReadOnlyAdmin, link_to, tag, when
 from surveys.errors import DomainError
 from surveys.forms import AmountForm, PeopleForm, PlacesForm, RejectionForm, TableForm, WordsForm
@@ -178,7 +178,7 @@ class RecruitmentAdmin(DeskAdmin):
     def page_context(self, row: Recruitment) -> dict[str, Any]:
         return {
             "statuses": statuses([row]),
-            "taken": recruiting.submissions.taken(row),
+            "taken": submissions.taken(row),
             "outbox": row.deliveries.filter(state__in=[*UNDER_WAY, *BROKEN]).order_by("pk")[:20],
             "invited": row.invitations.count(),
             "money": money(row.reward, row.currency),

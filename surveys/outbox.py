@@ -149,7 +149,8 @@ def send(prolific: Prolific, delivery: Delivery, clock: Clock) -> Json:
 
 
 def wait_after(tries: int) -> timedelta:
-    return min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(tries - 1, 10))
+    wait: timedelta = FIRST_WAIT * 2 ** min(tries - 1, 10)
+    return min(LONGEST_WAIT, wait)
 
 
 def put_back(delivery: Delivery, at: datetime, why: str, is_failure: bool = True) -> str:

@@ -59,7 +59,7 @@ def follow_rejection(row: Submission, at: datetime) -> None:
     of_person = Submission.objects.filter(participant=row.participant_id)
     statuses = set(of_person.values_list("status", flat=True))
     is_rejected = Status.REJECTED in statuses and Status.APPROVED not in statuses
-    people = Participant.objects.filter(pk=row.participant_id)
+    people = Participant.objects.filter(submissions=row)
     people.filter(rejected_at__isnull=is_rejected).update(rejected_at=at if is_rejected else None)
 
 

@@ -21,12 +21,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from surveys.prolific import signature
 
+Json = dict[str, Any]
 ROOT = "/api/v1"
 TOKEN = "token-of-a-researcher"
 SECRET = "secret-of-a-workspace"
-Json = dict[str, Any]
 
-FILTERS = [
+FILTERS: list[Json] = [
     {
         "filter_id": "fluent-languages",
         "type": "select",
@@ -205,7 +205,7 @@ class ProlificServer:
         row |= {"study_code": code, "entered_code": code, "completed_at": now()}
         row["status"] = "AWAITING REVIEW"
         codes = self.studies[row["study_id"]]["completion_codes"]
-        actions = next((c["actions"] for c in codes if c["code"] == code), [])
+        actions: list[Json] = next((c["actions"] for c in codes if c["code"] == code), [])
         for action in actions:
             if action["action"] == "REQUEST_RETURN":
                 row["return_requested"] = now()
@@ -314,9 +314,11 @@ class ProlificServer:
             case ["POST", "submissions", submission_id, "request-return"]:
                 return 200, self._ask_back(self._submission(submission_id), body)
             case ["POST", "bulk-bonus-payments", payment_id, "pay"]:
-                return 202, self._pay(payment_id)
+                self._pay(payment_id)
+                return 202, None
             case ["POST", "messages"]:
-                return 201, self._write(body)
+                self._write(body)
+                return 201, None
             case ["GET", "messages"]:
                 rows = [m for m in self.messages if m["recipient_id"] == query.get("user_id")]
                 return 200, {"results": rows}

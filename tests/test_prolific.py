@@ -1,5 +1,6 @@
 """Prolific's API as a client meets it, and the signature of its webhooks."""
 
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -7,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.core.management import call_command
 
 from surveys import prolific
 from surveys.prolific import (
@@ -19,7 +21,7 @@ from surveys.prolific import (
     is_genuine,
     signature,
 )
-from tests.prolific_server import TOKEN, ProlificServer
+from tests.prolific_server import SECRET, TOKEN, ProlificServer
 
 STUDY: dict[str, Any] = {
     "name": "Talk to models",
@@ -174,3 +176,34 @@ def test_signatures() -> None:
     assert not is_genuine("secret", "1700000000", b'{"a": 1}', "né")
     unsigned = signature("", "1700000000", b"{}")
     assert not is_genuine("", "1700000000", b"{}", unsigned), "no secret, no trust"
+
+
+def connect(server: ProlificServer, settings: Any, *arguments: str) -> str:
+    settings.PROLIFIC_URL, settings.PROLIFIC_TOKEN = server.url, TOKEN
+    out = io.StringIO()
+    call_command("connect_prolific", "w1", *arguments, stdout=out, stderr=out)
+    return out.getvalue()
+
+
+def test_a_site_is_connected_once(server: ProlificServer, settings: Any) -> None:
+    given = ("--url", "https://study.example")
+    first = connect(server, settings, *given, "--new-secret")
+    assert f"REFRACT_PROLIFIC_WEBHOOK_SECRET={SECRET}" in first
+    settings.PROLIFIC_WEBHOOK_SECRET = SECRET
+    assert "Subscribed" not in connect(server, settings, *given)
+    targets = {(row["event_type"], row["target_url"]) for row in server.subscriptions.values()}
+    assert targets == {
+        ("submission.status.change", "https://study.example/webhooks/prolific/"),
+        ("study.status.change", "https://study.example/webhooks/prolific/"),
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--url", "http://study.example"), ("--url", "https://study.example")]
+)
+def test_a_site_that_cannot_be_connected(
+    server: ProlificServer, settings: Any, arguments: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit):
+        connect(server, settings, *arguments)
+    assert not server.subscriptions
