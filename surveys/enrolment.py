@@ -53,7 +53,7 @@ def arrive(study: Study, parameters: Mapping[str, str], known: Participant | Non
         raise DomainError("real_people", _("This study has real participants."))
     arriving.send(Study, study=study)
     try:
-        return enrol(study, arrival, parameters, simulated)
+        return enrol(study, arrival.key, parameters, simulated, arrival)
     except IntegrityError:  # the same link was opened twice in the same moment
         return Participant.objects.get(identity__study=study, identity__external_id=arrival.key)
 
@@ -74,10 +74,13 @@ def find(study: Study, external_id: str) -> Participant | None:
 
 @transaction.atomic
 def enrol(
-    study: Study, arrival: Arrival, parameters: Mapping[str, str], simulated: bool
+    study: Study,
+    external_id: str,
+    parameters: Mapping[str, str],
+    simulated: bool,
+    arrival: Arrival = submissions.FROM_NOWHERE,
 ) -> Participant:
     submissions.take_place(arrival.recruitment)
-    external_id = arrival.key
     participant = Participant.objects.create(
         study=study,
         instrument=study.instrument,

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import httpx
 from django.conf import settings
 
-TIMEOUT = httpx.Timeout(20.0, connect=10.0)
+if TYPE_CHECKING:  # importing it takes longer than all else that a command needs
+    import httpx
+
+TIMEOUT_S = 20.0
 PAGE = 100
 WORDS_KEPT = 400
 """Characters of what Prolific says about a refusal."""
@@ -67,12 +69,13 @@ class Prolific:
         self._token = token or settings.PROLIFIC_TOKEN
         if not self._token:
             raise NotConnected("There is no token for Prolific: set REFRACT_PROLIFIC_TOKEN.")
+        import httpx
+
         self._http = httpx.Client(
             base_url=(url or settings.PROLIFIC_URL).rstrip("/"),
             headers={"Authorization": f"Token {self._token}"},
-            timeout=TIMEOUT,
+            timeout=TIMEOUT_S,
             follow_redirects=False,  # a token must not travel
-            trust_env=True,
         )
 
     def __enter__(self) -> Self:
@@ -191,7 +194,9 @@ class Prolific:
 
     def _send(
         self, method: str, path: str, body: Json | None = None, params: Json | None = None
-    ) -> httpx.Response:
+    ) -> "httpx.Response":
+        import httpx
+
         try:
             response = self._http.request(method, path, json=body, params=params)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -216,7 +221,7 @@ def results(found: Json) -> list[Json]:
     return rows
 
 
-def failure(response: httpx.Response) -> ProlificError:
+def failure(response: "httpx.Response") -> ProlificError:
     status = response.status_code
     said = said_by(response)
     if status == 429:
@@ -228,7 +233,7 @@ def failure(response: httpx.Response) -> ProlificError:
     return Unanswered(f"Prolific has trouble of its own ({status}).")
 
 
-def said_by(response: httpx.Response) -> str:
+def said_by(response: "httpx.Response") -> str:
     """Of {"error": {"title", "detail": text, list or field -> texts}}, the words."""
     try:
         error = response.json().get("error", {})
@@ -249,7 +254,7 @@ def flat(detail: Any) -> Iterator[str]:
         yield str(detail)
 
 
-def retry_after_s(response: httpx.Response) -> float | None:
+def retry_after_s(response: "httpx.Response") -> float | None:
     """Retry-After, in seconds or as a date."""
     raw = response.headers.get("Retry-After", "").strip()
     if raw.isdecimal():

@@ -59,6 +59,9 @@ class Arrival(NamedTuple):
         return self.person
 
 
+FROM_NOWHERE = Arrival(None, "", "", None, ())
+
+
 def read(study: Study, parameters: Mapping[str, str]) -> Arrival:
     """Raises DomainError for a link that names no recruitment or invitation of the study."""
     invitation = None

@@ -18,7 +18,7 @@ from collection.export.write import FILES
 from collection.models import Conversation, ModelCall, ModelEndpoint, ProviderLimit, Utterance
 from collection.standing import Stage
 from config.journey import progress_of
-from surveys import enrolment
+from surveys import decisions, enrolment
 from surveys.instruments.load import keep
 from surveys.models import (
     ConsentText,
@@ -26,6 +26,7 @@ from surveys.models import (
     Identity,
     Instrument,
     Participant,
+    Recruitment,
     Response,
     Study,
     TranslationReview,
@@ -39,7 +40,7 @@ from tests.walk import Person
 pytestmark = pytest.mark.django_db
 
 OURS = [model for model in admin.site._registry if model.__module__.split(".")[0] != "django"]
-EDITABLE = [Study, ModelEndpoint, ProviderLimit]
+EDITABLE = [Study, ModelEndpoint, ProviderLimit, Recruitment]
 READ_ONLY = [model for model in OURS if model not in EDITABLE]
 ADDED = [Instrument]
 """Rows of which can be added, and never changed."""
@@ -61,10 +62,13 @@ def words(response: Any) -> str:
 
 @pytest.fixture
 def alice(study: Study) -> Person:
-    """At the hub, come through a recruiter."""
-    return Person(
+    """At the hub, come through a recruiter, who is to be told something."""
+    wave = Recruitment.objects.create(study=study, name="Wave 7", external_id="wave-7")
+    person = Person(
         study, PROLIFIC_PID="pid-of-alice", STUDY_ID="wave-7", SESSION_ID="session-of-alice"
     ).ready()
+    decisions.message(wave.submissions.get(), "Thank you.", "once")
+    return person
 
 
 @pytest.fixture
