@@ -571,6 +571,9 @@ for _what in ASKS:
     setattr(SubmissionAdmin, f"ask_{_what}", action_of(_what))
 
 
+NEXT_TRY = when("next_try_at", gettext_lazy("next try"))
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnlyAdmin):
     """The outbox."""
@@ -580,10 +583,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
     list_filter = ["recruitment__study", "state", "kind", "recruitment"]
     list_select_related = ["recruitment", "submission"]
     actions = ["try_again", "cancel", "it_happened", "it_did_not"]
-    fields = ["what", "recruitment", "about", "state_tag", "tries", "words", "next_try_at"]
+    fields = ["what", "recruitment", "about", "state_tag", "tries", "words", "next_try"]
     fields += ["asked_by", "created_at", "done_at", "content"]
     readonly_fields = fields
-    next_try = when("next_try_at", gettext_lazy("next try"))
 
     def has_send_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("surveys.change_delivery")
@@ -628,6 +630,11 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("last error"), ordering="last_error")
     def words(self, row: Delivery) -> str:
         return row.last_error or "–"
+
+    @display(description=gettext_lazy("next try"), ordering="next_try_at")
+    def next_try(self, row: Delivery) -> SafeString | str | None:
+        is_coming = row.state in (Delivery.State.DUE, Delivery.State.UNSURE)
+        return NEXT_TRY(self, row) if is_coming else "–"
 
     @display(description=gettext_lazy("content"))
     def content(self, row: Delivery) -> SafeString:

@@ -186,7 +186,7 @@ def mark(rows: list[Recruitment], error: str, until: datetime) -> None:
 def read_or_note(prolific: Prolific, recruitment: Recruitment, clock: Clock) -> bool:
     try:
         read(prolific, recruitment, clock)
-    except (Limited, Unreachable):
+    except (Limited, Unreachable, NotConnected):
         raise
     except ProlificError as error:
         mark([recruitment], error.message, clock() + AFTER_AN_ERROR)

@@ -128,7 +128,7 @@ def attempt(prolific: Prolific, delivery: Delivery, clock: Clock) -> str | None:
     except Limited as error:
         hold(delivery, clock(), error.message, error.retry_after_s)
         return None
-    except Unreachable as error:
+    except (Unreachable, NotConnected) as error:
         hold(delivery, clock(), error.message, None)
         return None
     except Unanswered as error:
@@ -143,7 +143,7 @@ def send(prolific: Prolific, delivery: Delivery, clock: Clock) -> Json:
     delivery.was_sent = True
     try:
         return SEND[Kind(delivery.kind)](prolific, delivery, clock)
-    except (Limited, Unreachable, Refused, NotYet):
+    except (Limited, Unreachable, NotConnected, Refused, NotYet):
         delivery.was_sent = False
         raise
 
@@ -332,7 +332,7 @@ def pay(prolific: Prolific, delivery: Delivery, clock: Clock) -> Json:
     note(delivery, {"before": before, "payment": payment, "paying_at": clock().isoformat()})
     try:
         prolific.pay_bonus(payment)
-    except (Limited, Unreachable, Refused):
+    except (Limited, Unreachable, NotConnected, Refused):
         note(delivery, {})  # nothing was paid
         raise
     return {}

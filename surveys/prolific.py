@@ -1,7 +1,7 @@
 """Prolific's public API, version 1, and the signature of its webhooks.
 
-Every call ends in its answer, in Unreachable or Limited (nothing has happened there), in Refused
-(nothing will), or in Unanswered: it may have happened, and only looking it up can tell.
+Every call ends in its answer; in NotConnected, Unreachable or Limited (nothing has happened there);
+in Refused (nothing will); or in Unanswered: it may have happened, and only looking it up can tell.
 """
 
 import base64
@@ -35,7 +35,7 @@ class ProlificError(Exception):
 
 
 class NotConnected(ProlificError):
-    """There is no token."""
+    """There is no token, or it is not accepted: nothing happens until somebody sets one."""
 
 
 class Unreachable(ProlificError):
@@ -226,8 +226,10 @@ def failure(response: "httpx.Response") -> ProlificError:
     said = said_by(response)
     if status == 429:
         return Limited("Prolific asks us to slow down.", retry_after_s(response))
-    if status in (401, 403):
-        return Refused(f"Prolific does not accept our token for this ({status}). {said}", status)
+    if status == 401:
+        return NotConnected("Prolific does not accept our token: see REFRACT_PROLIFIC_TOKEN.")
+    if status == 403:
+        return Refused(f"Prolific does not allow our token to do this. {said}", status)
     if status < 500 and status not in (408, 425):
         return Refused(f"Prolific says no ({status}): {said or 'without a reason'}", status)
     return Unanswered(f"Prolific has trouble of its own ({status}).")

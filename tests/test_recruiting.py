@@ -449,6 +449,19 @@ def test_without_a_token_all_waits_and_says_why(study: Study, settings: Any) -> 
     assert "REFRACT_PROLIFIC_TOKEN" in delivery.last_error
 
 
+def test_an_expired_token_loses_nothing(study: Study, desk: Desk) -> None:
+    rows = load(study)
+    for row in rows:
+        recruiting.create(row, BASE)
+    expired = partial(Prolific, desk.server.url, "expired")
+    assert outbox.send_due(desk.clock, expired) == 0
+    assert set(Delivery.objects.values_list("state", flat=True)) == {State.DUE}
+    desk.send_all(1)
+    assert len(desk.server.studies) == 0, "held for half a minute"
+    desk.send_all(1)
+    assert len(desk.server.studies) == 3
+
+
 def test_one_that_always_fails_holds_up_no_other(study: Study, desk: Desk) -> None:
     row = live(study, desk)
     for number in range(3):
