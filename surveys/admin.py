@@ -234,3 +234,7 @@ class ResearcherAdmin(UserAdmin, ForAdministrators):  # type: ignore[misc]
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, ForAdministrators):  # type: ignore[misc]
     """What accounts may do, together."""
+
+
+# At the end: it needs what is above.
+from surveys import desk_recruiting as desk_recruiting  # noqa: E402

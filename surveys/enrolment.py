@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from surveys import audit, quotas, variants
+from surveys import audit, quotas, submissions, variants
 from surveys.errors import DomainError
 from surveys.instruments.languages import in_language
 from surveys.models import (
@@ -20,12 +20,14 @@ from surveys.models import (
     ConsentText,
     Decline,
     Identity,
+    Outcome,
     Participant,
     QuotaClaim,
     Study,
     WithdrawalReceipt,
     fingerprint,
 )
+from surveys.submissions import Arrival
 
 arriving = Signal()
 """Somebody new comes to `study`. A receiver may raise DomainError: then they don't come in."""
@@ -35,8 +37,6 @@ withdrawn = Signal()
 """`participant` has withdrawn, with `receipt`, within the transaction: their rows are gone by now.
 Who holds a place, a release or anything else of theirs gives it up. Sent once for each person."""
 
-RECRUITER_IDS = ("PROLIFIC_PID", "participant_label")
-"""Parameters that name a person, first match wins."""
 SIMULATED = "SIMULATED"
 CODE_LETTERS = "ACDEFGHJKLMNPQRTUVWXY34679"
 """That nobody can misread."""
@@ -50,9 +50,10 @@ def arrive(study: Study, parameters: Mapping[str, str], known: Participant | Non
     Raises DomainError if the study takes nobody new.
     """
     parameters = {storable(name): storable(value) for name, value in parameters.items()}
-    external_id = next((parameters[n] for n in RECRUITER_IDS if parameters.get(n)), "")[:ID_LIMIT]
-    found = find(study, external_id) if external_id else known
+    arrival = submissions.read(study, parameters)
+    found = find(study, arrival.key) if arrival.key else known
     if found:
+        submissions.keep(arrival, found)
         return found
     if not study.is_open:
         raise DomainError("closed", _("This study is not taking new participants at the moment."))
@@ -61,9 +62,9 @@ def arrive(study: Study, parameters: Mapping[str, str], known: Participant | Non
         raise DomainError("real_people", _("This study has real participants."))
     arriving.send(Study, study=study)
     try:
-        return enrol(study, external_id, parameters, simulated)
+        return enrol(study, arrival.key, parameters, simulated, arrival)
     except IntegrityError:  # the same link was opened twice in the same moment
-        return Participant.objects.get(identity__study=study, identity__external_id=external_id)
+        return Participant.objects.get(identity__study=study, identity__external_id=arrival.key)
 
 
 def storable(text: str) -> str:
@@ -82,11 +83,17 @@ def find(study: Study, external_id: str) -> Participant | None:
 
 @transaction.atomic
 def enrol(
-    study: Study, external_id: str, parameters: Mapping[str, str], simulated: bool
+    study: Study,
+    external_id: str,
+    parameters: Mapping[str, str],
+    simulated: bool,
+    arrival: Arrival = submissions.FROM_NOWHERE,
 ) -> Participant:
+    submissions.take_place(arrival.recruitment)
     participant = Participant.objects.create(
         study=study,
         instrument=study.instrument,
+        came_by=arrival.recruitment,
         recruitment_id=parameters.get("STUDY_ID", "")[:100],
         is_recruited=bool(external_id),
         is_simulated=simulated,
@@ -94,7 +101,7 @@ def enrol(
     kept = {
         name[:100]: value[:500]
         for name, value in list(parameters.items())[:PARAMETERS_LIMIT]
-        if name not in ("STUDY_ID", "SESSION_ID", SIMULATED) and value[:ID_LIMIT] != external_id
+        if name not in (*submissions.OWN, *arrival.names, SIMULATED)
     }
     if external_id or kept or parameters.get("SESSION_ID"):
         Identity.objects.create(
@@ -104,6 +111,7 @@ def enrol(
             session_id=parameters.get("SESSION_ID", "")[:ID_LIMIT],
             parameters=kept,
         )
+    submissions.keep(arrival, participant)
     return participant
 
 
@@ -191,6 +199,7 @@ def decline(participant: Participant) -> None:
         date=timezone.now().date(),
         source=row.recruitment_id or "open link",
     )
+    submissions.forget(row)
     row.delete()
 
 
@@ -257,6 +266,7 @@ def erase(row: Participant) -> dict[str, int]:
         counts.update(getattr(row, related).all().delete()[1])
     counts.update(Identity.objects.filter(participant=row).delete()[1])
     quotas.forget(row)
+    row.submissions.update(person="")  # its number stays: it may have to be paid
     row.withdrawn_at = timezone.now()
     row.stopped_at = row.stopped_at or row.withdrawn_at
     row.save(update_fields=["withdrawn_at", "stopped_at"])
@@ -275,6 +285,7 @@ def complete(participant: Participant) -> None:
     if participant.completed_at is None:
         participant.completed_at = timezone.now()
         participant.save(update_fields=["completed_at"])
+        submissions.note_outcome(participant, Outcome.COMPLETE)
         participant.drafts.all().delete()
         quotas.confirm(participant)
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pydantic
@@ -14,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
+from surveys.decisions import LEAST_REASON, MOST_BONUS, REJECTIONS
 from surveys.instruments.diff import incompatible
 from surveys.instruments.languages import in_language, languages_of
 from surveys.instruments.load import (
@@ -273,3 +275,72 @@ class InstrumentForm(forms.Form):
         line = int(found[1]) if found else None
         excerpt = lines[line - 1].strip() if line and line <= len(lines) else ""
         return Problem(words, line, excerpt)
+
+
+# Recruiting
+
+
+class TableForm(forms.Form):
+    """A table of countries, as a file or as its text."""
+
+    nonce = forms.CharField(max_length=20, widget=forms.HiddenInput)
+    file = forms.FileField(required=False)
+    text = forms.CharField(required=False, strip=False)
+    currency = forms.ChoiceField(choices=[("GBP", "GBP"), ("USD", "USD")])
+    description = forms.CharField(required=False, max_length=5000)
+
+    data_given = b""
+
+    def clean(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().clean() or {}
+        if file := found.get("file"):
+            self.data_given = file.read()
+        else:
+            self.data_given = found.get("text", "").encode("utf-8", "replace")
+        if not self.data_given.strip():
+            raise ValidationError(_("Please choose a file, or paste the table."))
+        return found
+
+
+class PlacesForm(forms.Form):
+    places = forms.IntegerField(min_value=1, max_value=100_000)
+
+
+class PeopleForm(forms.Form):
+    file = forms.FileField()
+
+
+class WordsForm(forms.Form):
+    text = forms.CharField(max_length=5000, widget=forms.Textarea, label=gettext_lazy("Words"))
+
+
+class RejectionForm(forms.Form):
+    category = forms.ChoiceField(
+        choices=list(REJECTIONS.items()), label=gettext_lazy("Prolific's category")
+    )
+    text = forms.CharField(
+        min_length=LEAST_REASON,
+        max_length=5000,
+        widget=forms.Textarea,
+        label=gettext_lazy("Why, in words that the person reads (100 characters at least)"),
+        error_messages={
+            "min_length": gettext_lazy(
+                "Prolific asks for %(limit_value)d characters; these are %(show_value)d."
+            )
+        },
+    )
+
+
+class AmountForm(forms.Form):
+    amount = forms.DecimalField(
+        min_value=Decimal("0.01"),
+        max_value=Decimal(MOST_BONUS) / 100,
+        decimal_places=2,
+        label=gettext_lazy("Amount for each, such as 1.50"),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().clean() or {}
+        if "amount" in found:
+            found["minor"] = int(found["amount"] * 100)
+        return found

@@ -80,6 +80,11 @@ def choices() -> list[tuple[str, str]]:
     return list(_choices(get_language() or "en"))
 
 
+def english_names() -> dict[str, str]:
+    """Code -> common name, whatever language is spoken."""
+    return dict(_choices("en"))
+
+
 def place(iso3: str) -> Place:
     """The country of one of the codes in `choices`. Raises KeyError for any other."""
     return _places()[iso3]

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from surveys import views, workshop
+from surveys import views, webhooks, workshop
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("instrument.schema.json", workshop.instrument_schema, name="instrument-schema"),
+    path("webhooks/prolific/", webhooks.prolific, name="prolific-webhook"),
     path("s/<slug:slug>/", views.arrive, name="arrive"),
     path("s/<slug:slug>/p/<slug:key>/", views.personal_link, name="personal-link"),
     path("s/<slug:slug>/information/", views.information, name="information"),

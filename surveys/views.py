@@ -10,12 +10,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from surveys import answers, drafts, enrolment, pages, paradata, quotas
+from surveys import answers, drafts, enrolment, pages, paradata, quotas, submissions
 from surveys.answers import draft_page as draft_of
 from surveys.errors import DomainError
 from surveys.instruments.schema import Page
 from surveys.languages import PARAMETERS as LANGUAGE_PARAMETERS
-from surveys.models import Participant, ProblemReport
+from surveys.models import Outcome, Participant, ProblemReport
 from surveys.texts import clean_text
 from surveys.visitor import (
     STUDIES,
@@ -113,8 +113,11 @@ def decline_known(request: VisitorRequest) -> HttpResponse:
         return redirect("next", participant.study.slug)
     if request.method == "GET":
         return render(request, "surveys/decline.html", study_context(participant))
+    came_by = participant.came_by
     enrolment.decline(participant)
     response = redirect("declined", participant.study.slug)
+    if came_by:
+        response["Location"] += f"?{submissions.VIA}={came_by.token}"
     forget(response, participant.study)
     return response
 
@@ -123,7 +126,9 @@ def decline_known(request: VisitorRequest) -> HttpResponse:
 def declined(request: HttpRequest, slug: str) -> HttpResponse:
     study = get_object_or_404(STUDIES, slug=slug)
     speak(request, study)
-    return render(request, "surveys/declined.html", {"study": study})
+    came_by = study.recruitments.filter(token=request.GET.get(submissions.VIA, "")).first()
+    ending = came_by and submissions.ending_of(came_by, Outcome.NO_CONSENT)
+    return render(request, "surveys/declined.html", {"study": study, "ending": ending})
 
 
 @require_safe
@@ -267,6 +272,8 @@ def stop(request: VisitorRequest) -> HttpResponse:
     participant = request.participant
     if request.method != "POST":
         return redirect("leave", participant.study.slug)
+    # Before anything is deleted: what is paid depends on how far they came.
+    submissions.note_stopping(participant, is_technical="technical" in request.POST)
     if "withdraw" in request.POST and may_withdraw(request):
         enrolment.withdraw(participant)
     else:
@@ -279,7 +286,7 @@ def stop(request: VisitorRequest) -> HttpResponse:
 def stopped(request: VisitorRequest) -> HttpResponse:
     if not request.participant.stopped_at:
         return redirect("next", request.participant.study.slug)
-    return render(request, "surveys/stopped.html", study_context(request.participant))
+    return render(request, "surveys/stopped.html", ended(request.participant, Outcome.PARTIAL))
 
 
 @require_safe
@@ -289,10 +296,13 @@ def screened(request: VisitorRequest) -> HttpResponse:
     participant = request.participant
     if not participant.screened_at:
         return redirect("next", participant.study.slug)
-    context = study_context(participant)
     if participant.screen_reason in (ScreenReason.QUOTA, ScreenReason.LAPSED):
+        submissions.note_outcome(participant, Outcome.SCREENED_OUT)
+        context = ended(participant, Outcome.SCREENED_OUT)
         context |= {"has_lapsed": participant.screen_reason == ScreenReason.LAPSED}
         return render(request, "surveys/full.html", context | quotas.as_context(participant))
+    submissions.note_outcome(participant, Outcome.FAILED_CHECKS)
+    context = ended(participant, Outcome.FAILED_CHECKS)
     return render(request, "surveys/screened.html", context)
 
 
@@ -325,7 +335,8 @@ def done(request: VisitorRequest) -> HttpResponse:
     participant = request.participant
     if participant.completed_at is None:
         return redirect("next", participant.study.slug)
-    context = study_context(participant) | {
+    submissions.note_outcome(participant, Outcome.COMPLETE)
+    context = ended(participant, Outcome.COMPLETE) | {
         "until": enrolment.withdrawable_until(participant),
         "is_withdrawable": may_withdraw(request),
     }
@@ -340,6 +351,11 @@ def may_withdraw(request: VisitorRequest) -> bool:
 
 def study_context(participant: Participant) -> dict[str, object]:
     return {"study": participant.study, "participant": participant}
+
+
+def ended(participant: Participant, outcome: Outcome) -> dict[str, object]:
+    """With the code and the way back that the person's recruitment has for this end."""
+    return study_context(participant) | {"ending": submissions.ending(participant, outcome)}
 
 
 def personal_url(request: HttpRequest, participant: Participant) -> str:

@@ -23,6 +23,7 @@ SOURCES = ("templates/**/*.html", "surveys/**/*.py", "collection/**/*.py", "plat
 NOT_PARTICIPANTS = (
     "*/admin/*",
     "*/admin.py",
+    "*/desk_*.py",
     "*/forms.py",
     "*/management/*",
     "*/models/*.py",  # help texts
@@ -31,13 +32,19 @@ NOT_PARTICIPANTS = (
     "*/transcript.py",
     "*/workshop.py",
     "platform/config/desk.py",
+    "surveys/decisions.py",
+    "surveys/inbox.py",
     "surveys/instruments/diff.py",
     "surveys/instruments/explain.py",
     "surveys/instruments/minutes.py",
     "surveys/instruments/possible.py",
     "surveys/instruments/reach.py",
     "surveys/instruments/review.py",
+    "surveys/invitations.py",
     "surveys/preview.py",
+    "surveys/recruiting.py",
+    "surveys/recruitment_table.py",
+    "surveys/requests.py",
     "templates/surveys/home.html",  # belongs to no study, so nobody has chosen a language
 )
 """What only researchers read: the desk is English."""

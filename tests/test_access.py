@@ -26,11 +26,14 @@ from surveys.instruments.load import keep
 from surveys.models import (
     ApiToken,
     Decline,
+    Delivery,
     Instrument,
     Membership,
     Participant,
     QuotaTable,
+    Recruitment,
     Study,
+    Submission,
     WithdrawalReceipt,
 )
 from tests.drafts import page, parsed
@@ -82,6 +85,9 @@ MODELS = {
         OWNER, SEE | STRANGER | {"api_client"}, lists=SEE | STRANGER | {"api_client"}
     ),
     "surveys_auditentry": Rows(CHANGE),
+    "surveys_recruitment": Rows(SEE, CHANGE, CHANGE, adds=STRANGER),
+    "surveys_submission": Rows(SEE),
+    "surveys_delivery": Rows(SEE),
     "surveys_quotatable": Rows(SEE, CHANGE, CHANGE, OWNER, adds=STRANGER),
     "collection_conversation": Rows(SEE),
     "collection_utterance": Rows(SEE),
@@ -120,6 +126,13 @@ DESK: dict[str, tuple[str, set[str]]] = {
     "admin:surveys_study_review_approve": ("POST", REVIEW),
     "admin:surveys_study_review_check": ("POST", REVIEW),
     "admin:surveys_study_watch": ("GET", SEE),
+    "admin:surveys_recruitment_study": ("GET", SEE),
+    "admin:surveys_recruitment_table": ("GET", CHANGE),
+    "admin:surveys_recruitment_dry_run": ("GET", SEE),
+    "admin:surveys_recruitment_send": ("POST", CHANGE),
+    "admin:surveys_recruitment_do": ("POST", CHANGE),
+    "admin:surveys_recruitment_links": ("GET", CHANGE),
+    "admin:surveys_submission_decide": ("POST", CHANGE | STRANGER),
     "admin:surveys_quotatable_study": ("GET", SEE),
     "admin:surveys_quotatable_live": ("GET", SEE),
     "admin:surveys_quotatable_upload": ("GET", CHANGE),
@@ -129,6 +142,7 @@ DESK: dict[str, tuple[str, set[str]]] = {
     "export-all": ("GET", CHANGE),
     "export-file": ("GET", CHANGE),
     "metrics": ("GET", STAFF),
+    "prolific-webhook": ("POST", NONE),
 }
 PUBLIC = {
     *(
@@ -223,6 +237,7 @@ def country(study: Study, settings: Any) -> Country:
     WithdrawalReceipt.objects.create(study=study, code=MARK, by="participant")
     ProviderLimit.objects.create(provider_code="openai", max_concurrent=20)
     QuotaTable.objects.create(study=study, name="Gender", fields=["gender"])
+    recruited(study)
     Group.objects.create(name="group")
     users = accounts(study)
     tokens.issue(users["admin"], MARK, ["see"], study, timezone.now() + timedelta(days=1))
@@ -236,6 +251,7 @@ def country(study: Study, settings: Any) -> Country:
     values = {
         "slug": study.slug,
         "key": alice.row.key,
+        "what": "approve",
         "page_code": study.instrument.file.pages[0].code,
         "number": 2,
         "name": "survey",
@@ -247,6 +263,12 @@ def country(study: Study, settings: Any) -> Country:
         "person": alice.row.pk,
     }
     return Country(study, clients, values)
+
+
+def recruited(study: Study) -> None:
+    row = Recruitment.objects.create(study=study, kind="prolific", name="US", locale="us", places=9)
+    Submission.objects.create(recruitment=row, external_id="1")
+    Delivery.objects.create(recruitment=row, key="1", kind="create", next_try_at=timezone.now())
 
 
 def accounts(study: Study) -> dict[str, User]:

@@ -18,7 +18,7 @@ from collection.export.write import FILES
 from collection.models import Conversation, ModelCall, ModelEndpoint, ProviderLimit, Utterance
 from collection.standing import Stage
 from config.journey import progress_of
-from surveys import audit, enrolment, tokens
+from surveys import audit, decisions, enrolment, tokens
 from surveys.instruments.load import keep
 from surveys.models import (
     ApiToken,
@@ -29,6 +29,7 @@ from surveys.models import (
     Membership,
     Participant,
     QuotaTable,
+    Recruitment,
     Response,
     Study,
     TranslationReview,
@@ -43,7 +44,7 @@ from tests.walk import Person
 pytestmark = pytest.mark.django_db
 
 OURS = [model for model in admin.site._registry if model.__module__.split(".")[0] != "django"]
-EDITABLE = [Study, ModelEndpoint, ProviderLimit, QuotaTable, Membership, ApiToken]
+EDITABLE = [Study, ModelEndpoint, ProviderLimit, QuotaTable, Membership, ApiToken, Recruitment]
 READ_ONLY = [model for model in OURS if model not in EDITABLE]
 ADDED = [Instrument]
 """Rows of which can be added, and never changed."""
@@ -65,10 +66,13 @@ def words(response: Any) -> str:
 
 @pytest.fixture
 def alice(study: Study) -> Person:
-    """At the hub, come through a recruiter."""
-    return Person(
+    """At the hub, come through a recruiter, who is to be told something."""
+    wave = Recruitment.objects.create(study=study, name="Wave 7", external_id="wave-7")
+    person = Person(
         study, PROLIFIC_PID="pid-of-alice", STUDY_ID="wave-7", SESSION_ID="session-of-alice"
     ).ready()
+    decisions.message(wave.submissions.get(), "Thank you.", "once")
+    return person
 
 
 @pytest.fixture

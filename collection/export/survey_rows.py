@@ -32,7 +32,7 @@ def survey_rows(plan: Plan) -> Iterator[Row]:
 
 
 def people(plan: Plan, *related: str) -> Iterator[tuple[ReleasedUser, Participant]]:
-    found = Participant.objects.prefetch_related("instrument", "study", *related)
+    found = Participant.objects.prefetch_related("instrument", "study", "came_by", *related)
     for batch in batches(plan.selection.users, PEOPLE_AT_ONCE):
         loaded = found.in_bulk([user.pk for user in batch])
         for user in batch:
@@ -71,7 +71,7 @@ def survey_values(user: ReleasedUser, person: Participant) -> Row:
         **cells(said_by(person, sheet)),
         **lists(person, sheet),
         "study_id": person.released_study_id,
-        "study_locale": person.study.locale.lower(),
+        "study_locale": person.released_locale,
         "generated_datetime": as_datetime(finished_at),
         "timing_duration_s": seconds,
         "timing_duration_mins": round(seconds / 60, 2),

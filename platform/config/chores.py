@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from collection import alerts, budget, checking
 from config import heartbeat
-from surveys import drafts, quotas
+from surveys import drafts, inbox, outbox, quotas
 
 log = logging.getLogger("refract.chores")
 
@@ -38,6 +38,8 @@ CHORES = [
     Chore("quotas", 300.0, quotas.lapse),
     Chore("quality", 120.0, checking.check_new),
     Chore("alerts", 60.0, alerts.look),
+    Chore("outbox", 15.0, outbox.send_due),
+    Chore("inbox", 60.0, inbox.read_due),
 ]
 _BY_NAME = {chore.name: chore for chore in CHORES}
 

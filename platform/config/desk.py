@@ -68,6 +68,12 @@ UNFOLD = {
                 (_("Provider limits"), "speed", "collection_providerlimit"),
             ),
             group(
+                _("Recruiting"),
+                (_("Recruitments"), "campaign", "surveys_recruitment"),
+                (_("Submissions"), "assignment_ind", "surveys_submission"),
+                (_("Outbox"), "outbox", "surveys_delivery"),
+            ),
+            group(
                 _("Reports"),
                 (_("Problem reports"), "report", "surveys_problemreport"),
                 (_("Reported replies"), "flag", "collection_replyreport"),

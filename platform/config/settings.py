@@ -78,6 +78,14 @@ os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
 # of the processor time of a turn.
 os.environ.setdefault("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "True")
 
+PROLIFIC_URL = env("REFRACT_PROLIFIC_URL", "https://api.prolific.com/api/v1")
+PROLIFIC_TOKEN = env("REFRACT_PROLIFIC_TOKEN")
+"""Of a researcher's account there; without it nothing is sent, and everything waits."""
+PROLIFIC_WEBHOOK_SECRET = env("REFRACT_PROLIFIC_WEBHOOK_SECRET")
+"""Signs Prolific's webhooks; without it none is believed."""
+PUBLIC_URL = env("REFRACT_URL").rstrip("/") or next(iter(CSRF_TRUSTED_ORIGINS), "")
+"""Where participants find this Refract, for links in what is sent elsewhere."""
+
 METRICS_TOKEN = env("REFRACT_METRICS_TOKEN")
 """Whoever sends it as a bearer token may read /metrics; without it signed-in staff alone may."""
 METRICS_DIR = DATA_DIR / "metrics"

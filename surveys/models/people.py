@@ -56,6 +56,15 @@ class Participant(models.Model):
     recruitment_id = models.CharField(
         _("study_id"), max_length=100, blank=True, help_text=_("STUDY_ID of the recruiter.")
     )
+    came_by = models.ForeignKey(
+        "surveys.Recruitment",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="people",
+        verbose_name=_("came by"),
+    )
+    """The recruitment of the first arrival; later ones are submissions."""
     is_recruited = models.BooleanField(default=False)
     """Came with a recruiter's id, so the quota of conversations per type binds."""
     is_simulated = models.BooleanField(default=False, editable=False)
@@ -93,6 +102,12 @@ class Participant(models.Model):
     @property
     def protocol(self) -> Protocol:
         return self.study.protocol
+
+    @property
+    def released_locale(self) -> str:
+        """The codebook's study_locale: the recruitment's, else the study's."""
+        locale = self.came_by.locale if self.came_by else ""
+        return (locale or self.study.locale).lower()
 
     @property
     def released_study_id(self) -> str:
