@@ -282,7 +282,7 @@ class RecruitmentAdmin(DeskAdmin):
             "title": _("Dry run"),
             "study": study,
             "planned": planned,
-            "cost": cost(rows),
+            "cost": cost(rows) if planned else "",
             "may_change": self.has_change_permission(request),
         }
         return self.show(request, "dry_run.html", context)
