@@ -39,6 +39,7 @@ from surveys.models import (
 from surveys.recruitment_table import TableErrors, money
 
 UNDER_WAY = (Delivery.State.DUE, Delivery.State.SENDING, Delivery.State.UNSURE)
+TO_START = (Recruitment.State.DRAFT, Recruitment.State.CREATED)
 FIXED_AT_PROLIFIC = (
     *("places", "reward", "currency", "minutes", "title", "description", "filters", "sample"),
     "external_id",
@@ -289,7 +290,7 @@ class RecruitmentAdmin(DeskAdmin):
             "title": _("Dry run"),
             "study": study,
             "planned": planned,
-            "cost": cost(rows),
+            "cost": cost(row for row in rows if row.state in TO_START),
             "may_change": access.may(request.user, "recruit", study),
         }
         return self.show(request, "dry_run.html", context)

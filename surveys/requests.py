@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -43,10 +44,14 @@ def ask(
     return delivery
 
 
+@transaction.atomic
 def cancel(delivery: Delivery) -> None:
+    """Before it is sent. A decision that nobody hears of is none."""
     done = Delivery.objects.filter(pk=delivery.pk, state=State.DUE).update(state=State.CANCELLED)
     if not done:
         raise DomainError("too_late", _("“%s” is on its way or done.") % delivery)
+    decided = Submission.objects.filter(pk=delivery.submission_id or 0, decision=delivery.kind)
+    decided.update(decision="", decided_by="", decided_at=None)
 
 
 def try_again(delivery: Delivery) -> None:

@@ -25,7 +25,7 @@ from collection.export.validate import validate
 from collection.export.write import DESCRIPTIONS, files_of, snapshot, stream, write_release
 from collection.models import ModelEndpoint, Utterance
 from surveys.instruments.load import FOLDER, keep, parse
-from surveys.models import Membership, Participant, Study
+from surveys.models import Membership, Participant, Recruitment, Study
 from surveys.protocol import PRESETS
 from tests import export_cast
 from tests.export_cast import (
@@ -258,6 +258,13 @@ def test_recruitment(study: Study) -> None:
     row = survey_row(Study.objects.get())
     assert row["study_id"] == "prism"
     assert row["study_locale"] == "south africa"
+
+
+def test_the_locale_is_the_recruitments(study: Study) -> None:
+    by = Recruitment.objects.create(study=study, name="Kenya", locale="Kenya")
+    make_person(study, came_by=by)
+    (row,) = released(study, "survey")
+    assert row["study_locale"] == "kenya"
 
 
 def test_survey_only(study: Study, cast: dict[str, Participant]) -> None:

@@ -576,6 +576,19 @@ def test_a_decision_can_be_changed_until_prolific_hears_it(study: Study, desk: D
     assert Delivery.objects.get(kind="reject").state == State.CANCELLED
 
 
+def test_a_decision_that_was_cancelled_is_none(study: Study, desk: Desk) -> None:
+    row = live(study, desk)
+    comes(study, row, desk, "pid-of-alice")
+    delivery = decisions.approve(Submission.objects.get(), "ada")
+    assert delivery
+    requests.cancel(delivery)
+    assert Submission.objects.get().decision == ""
+    with pytest.raises(DomainError):
+        requests.cancel(delivery)
+    desk.send()
+    assert Submission.objects.get().status == Status.ARRIVED
+
+
 def test_rejected_at_prolific_and_approved_again(study: Study, desk: Desk) -> None:
     row = live(study, desk)
     alice, session = comes(study, row, desk, "pid-of-alice")

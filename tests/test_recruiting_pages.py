@@ -71,7 +71,7 @@ def test_it_works(admin_client: Client, study: Study, desk: Desk) -> None:
     assert "None yet" in words(admin_client.get(at("recruitment_study", study.pk)))
     stored = words(upload(admin_client, study, TABLE))
     assert "3 recruitments are stored." in stored
-    assert "£996.00" not in stored
+    assert "cost £995.00" in stored
     for part in ("Create South Africa", "POST /studies/", "fluent-languages", "QUOTA"):
         assert part in stored
     assert not Delivery.objects.exists()
