@@ -588,7 +588,9 @@ RACERS, PLACES = 200, 10
 SET_UP = """
 from surveys import quota_tables
 from surveys.models import Study
-study = Study.objects.get(slug="values")
+study = Study.objects.get(slug="prism")
+study.pk, study.slug, study._state.adding = None, "race", True
+study.save()
 draft = quota_tables.read("link.gender,target\\nfemale,10\\n", study.instrument.file, 10)
 quota_tables.store(study, draft, {"name": "Race"})
 """
@@ -598,7 +600,8 @@ from surveys.models import QuotaClaim
 for claim in QuotaClaim.objects.held()[:3]:
     enrolment.stop(claim.participant)
 """
-RACE_PATH = "/s/values/"
+RACE_PATH = "/s/race/"
+"""A study without variants or budget, whose locks would let people consent one by one."""
 HELD = "SELECT count(*) FROM surveys_quotaclaim WHERE state = 'claimed'"
 SCREENED = "SELECT count(*) FROM surveys_participant WHERE screen_reason = 'quota'"
 
