@@ -644,7 +644,7 @@ SIMULATED = """
 from surveys import quota_tables
 from surveys.models import Study
 study = Study.objects.get(slug="prism")
-study.protocol_json |= {"conversations_in_all": {"unguided": 4}}
+study.protocol_json |= {"conversations_in_all": {"unguided": 1}}
 study.save()
 draft = quota_tables.read("lm_direct_use,target\\nyes,3\\nno,9\\n", study.instrument.file, None)
 quota_tables.store(study, draft, {"name": "Use", "others": "screen"})
@@ -669,7 +669,7 @@ def test_simulated_people_pass_through_quotas(embedded: Refract, tmp_path: Path)
             " WHERE state = 'complete' GROUP BY 1"
         )
     )
-    assert kinds["unguided"] == 4 < kinds["values guided"]
+    assert kinds["unguided"] == 1 < kinds["values guided"]
     embedded.manage("export", "prism", "--out", str(tmp_path))
     assert embedded.manage("validate", str(tmp_path)) == ""
     assert len((tmp_path / "survey.jsonl").read_text().splitlines()) >= done
