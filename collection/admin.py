@@ -335,12 +335,18 @@ def times(participant: Participant) -> list[tuple[str, datetime]]:
         (_("Survey finished"), participant.survey_finished_at),
         (_("Instructions read"), participant.instructed_at),
         (_("Completed"), participant.completed_at),
-        (_("Left after a comprehension check"), participant.screened_at),
+        (screened_in_words(participant), participant.screened_at),
         (_("Stopped"), participant.stopped_at),
         (_("Withdrawn"), participant.withdrawn_at),
         (_("Rejected"), participant.rejected_at),
     ]
     return [(label, at) for label, at in moments if at]
+
+
+def screened_in_words(participant: Participant) -> str:
+    reason = participant.screen_reason or Participant.ScreenReason.CHECK
+    label = Participant.ScreenReason(reason).label
+    return _("Thanked and let go: %(reason)s") % {"reason": label}
 
 
 def with_turns(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:

@@ -20,7 +20,7 @@ class Stage(TextChoices):
     INSTRUCTIONS = "instructions", gettext_lazy("Instructions")
     CONVERSATIONS = "conversations", gettext_lazy("Conversations")
     DONE = "done", gettext_lazy("Done")
-    SCREENED = "screened", gettext_lazy("Check not passed")
+    SCREENED = "screened", gettext_lazy("Screened out")
     STOPPED = "stopped", gettext_lazy("Stopped")
     WITHDRAWN = "withdrawn", gettext_lazy("Withdrawn")
 

@@ -81,6 +81,13 @@ def ordered(table: QuotaTable, values: dict[str, list[str]]) -> dict[str, list[s
     return {name: values[name] for name in table.fields}
 
 
+def type_lines(study: Study, people: str) -> list[Line]:
+    texts = study.instrument.file.conversation
+    labels = {kind.code: kind.label for kind in texts.types} if texts else {}
+    stands = quotas.stand_of_types(study, people)
+    return [Line([labels.get(code, code)], stand) for code, stand in stands.items()]
+
+
 class QuotaDesk:
     """The pages of quota tables; mixed into their admin."""
 
@@ -128,7 +135,6 @@ class QuotaDesk:
         context = self.live_context(request, study) | {
             "title": _("Quotas of %s") % study,
             "problems": quota_tables.problems(study),
-            "types": study.protocol.conversations_in_all,
             "may_add": access.may(request.user, "change", study),
         }
         return self.show(request, "study.html", context)
@@ -147,6 +153,7 @@ class QuotaDesk:
             "study": study,
             "tables": shown_tables(study, people),
             "people": people,
+            "types": type_lines(study, people),
             "kinds": [(kind, QuotaClaim.People(kind).label) for kind in kinds],
             "may_change": access.may(request.user, "change", study),
         }

@@ -12,6 +12,7 @@ from surveys import quota_tables
 from surveys.models import QuotaTable, Study
 from surveys.quota_tables import MOST_LETTERS, MOST_PLACES, Draft, TableError
 
+SETTINGS = ("name", "others", "timeout_hours", "payment", "completion_code")
 TARGET = "target_"
 """Begins the names of the fields for targets; the cell's id follows."""
 
@@ -30,9 +31,11 @@ class QuotaForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
+    field_order = [*SETTINGS, "total", "file"]
+
     class Meta:
         model = QuotaTable
-        fields = ("name", "others", "timeout_hours", "payment", "completion_code")
+        fields = SETTINGS
 
     def __init__(self, *args: Any, study: Study, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,7 +48,7 @@ class QuotaForm(forms.ModelForm):  # type: ignore[type-arg]
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {name: self.cleaned_data[name] for name in self.Meta.fields}
+        return {name: self.cleaned_data[name] for name in SETTINGS}
 
     def clean_name(self) -> str:
         return without_nul(self.cleaned_data["name"])

@@ -83,7 +83,8 @@ def read(text: str, file: InstrumentFile, total: int | None) -> Draft:
     """
     reading = _Reading()
     lines = _lines(text)
-    _read_head(reading, *next(lines, (1, [])), file)
+    line, names = next(lines, (1, []))
+    _read_head(reading, line, names, file)
     _stop_at_problems(reading)
     for line, texts in lines:
         _read_line(reading, line, texts)
@@ -408,6 +409,13 @@ def problems(study: Study) -> list[str]:
             _("The tables want different numbers of people: %s.")
             % ", ".join(f"{table.name} {table.places or 0}" for table in tables)
         )
+    texts = study.instrument.file.conversation
+    known = {kind.code for kind in texts.types} if texts else set()
+    found += [
+        _("conversations_in_all: the questionnaire has no type “%s”.") % code
+        for code in study.protocol.conversations_in_all
+        if code not in known
+    ]
     for table in tables:
         for name in table.fields:
             try:

@@ -381,6 +381,29 @@ def stand(study: Study, people: str) -> list[TableStand]:
     ]
 
 
+def stand_of_types(study: Study, people: str) -> dict[str, CellStand]:
+    """Conversation type -> how many the study wants and has. No query if the protocol says none."""
+    targets = study.protocol.conversations_in_all
+    if not targets:
+        return {}
+    rows = study.participants.filter(
+        is_simulated=people == People.SIMULATED, rejected_at=None, screened_at=None
+    ).order_by()
+    kinds = rows.filter(conversations__conversation_type__in=targets).values_list(
+        "conversations__conversation_type"
+    )
+    under_way = Q(conversations__state__in=("open", "finished"), stopped_at=None)
+    counted = kinds.annotate(
+        filled=Count("pk", filter=Q(conversations__state="complete")),
+        going=Count("pk", filter=under_way),
+    )
+    numbers = {code: (filled, going) for code, filled, going in counted}
+    return {
+        code: CellStand(None, target, *numbers.get(code, (0, 0)), turned_away=0)
+        for code, target in targets.items()
+    }
+
+
 def cell_stand(
     counts: Counter[tuple[int, int | None, str]], table: QuotaTable, cell: QuotaCell | None
 ) -> CellStand:
@@ -402,13 +425,6 @@ def kinds_of_people(study: Study) -> list[str]:
     found = rows.annotate(last=Max("pk")).order_by("-last").values_list("people", flat=True)
     usual = People.PILOT if study.state == Study.State.PILOT else People.LIVE
     return list(dict.fromkeys([*found, usual]))
-
-
-def turned_away_by(participant: Participant) -> QuotaTable | None:
-    """The table in which a person found no place."""
-    refused = participant.quota_claims.filter(why__in=(Why.FULL, Why.OUTSIDE))
-    claim = refused.select_related("table").order_by("-released_at").first()
-    return claim.table if claim else None
 
 
 def minutes_until_known(study: Study) -> float:
@@ -435,12 +451,14 @@ def asks(page: Page, names: Collection[str]) -> bool:
 
 
 def as_context(participant: Participant) -> dict[str, Any]:
-    """What the page of somebody without a place says: `pay` and where it leads."""
-    table = turned_away_by(participant)
+    """What the page of somebody without a place says: why, of which pay, and where it leads."""
+    refused = participant.quota_claims.filter(why__in=(Why.FULL, Why.OUTSIDE))
+    claim = refused.select_related("table").order_by("-released_at").first()
     study = participant.study
-    code = table.completion_code if table else ""
+    code = claim.table.completion_code if claim else ""
     return {
-        "pay": table.payment if table else "",
+        "is_outside": claim is not None and claim.why == Why.OUTSIDE,
+        "pay": claim.table.payment if claim else "",
         "code": code,
         "link": study.completion_url.replace("{code}", code) if code else "",
     }

@@ -27,6 +27,9 @@ NOT_PARTICIPANTS = (
     "*/forms.py",
     "*/management/*",
     "*/models/*.py",  # help texts
+    "*/quota_fields.py",
+    "*/quota_forms.py",
+    "*/quota_tables.py",
     "*/readout.py",
     "*/standing.py",
     "*/transcript.py",

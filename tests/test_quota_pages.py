@@ -13,7 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from surveys.models import Membership, Participant, QuotaCell, QuotaClaim, QuotaTable, Study
+from tests.cast import set_protocol
 from tests.test_quotas import arrived, survey, table_of, words, you
+from tests.walk import Person
 
 __all__ = ["survey"]  # a fixture
 pytestmark = pytest.mark.django_db
@@ -238,3 +240,15 @@ def test_nobody_s_answers_are_on_the_page(admin_client: Client, survey: Study) -
     person = arrived(survey, gender="secret-gender")
     words(person)
     assert "secret-gender" not in seen(admin_client.get(url("study", survey.pk)))
+
+
+def test_conversation_types_are_on_the_page(admin_client: Client, study: Study) -> None:
+    set_protocol(study, conversations_in_all={"unguided": 2, "odd": 1})
+    alice = Person(study, PROLIFIC_PID="alice").ready()
+    alice.converse("unguided")
+    alice.start("values guided")
+    Person(study, PROLIFIC_PID="bea").ready().start("unguided")
+    shown = seen(admin_client.get(url("study", study.pk)))
+    numbers = re.findall(r'class="num">(?:<span[^>]*>)?(\d+)', shown.partition("Unguided")[2])
+    assert numbers[:5] == ["2", "2", "1", "1", "0"]
+    assert "the questionnaire has no type “odd”" in shown

@@ -5,6 +5,7 @@ import itertools
 import random
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -169,6 +170,8 @@ def test_people_who_fit_no_cell(survey: Study, others: str, led: str) -> None:
     people = [arrived(survey) for _person in range(2)]
     assert [place(you(person, "other")) for person in people] == [led, led]
     assert set(QuotaClaim.objects.values_list("cell", flat=True)) == {None}
+    shown = people[0].get().content.decode()
+    assert ("you are in none of them" in shown) == (others == "screen")
 
 
 @pytest.mark.django_db
@@ -585,7 +588,9 @@ RACERS, PLACES = 200, 10
 SET_UP = """
 from surveys import quota_tables
 from surveys.models import Study
-study = Study.objects.get(slug="values")
+study = Study.objects.get(slug="prism")
+study.pk, study.slug, study._state.adding = None, "race", True
+study.save()
 draft = quota_tables.read("link.gender,target\\nfemale,10\\n", study.instrument.file, 10)
 quota_tables.store(study, draft, {"name": "Race"})
 """
@@ -595,7 +600,8 @@ from surveys.models import QuotaClaim
 for claim in QuotaClaim.objects.held()[:3]:
     enrolment.stop(claim.participant)
 """
-RACE_PATH = "/s/values/"
+RACE_PATH = "/s/race/"
+"""A study without variants or budget, whose locks would let people consent one by one."""
 HELD = "SELECT count(*) FROM surveys_quotaclaim WHERE state = 'claimed'"
 SCREENED = "SELECT count(*) FROM surveys_participant WHERE screen_reason = 'quota'"
 
@@ -632,3 +638,38 @@ def test_200_people_race_for_10_places(stack: Refract) -> None:
     asyncio.run(race(stack, "second", 40))
     assert stack.rows(HELD) == [(PLACES,)]
     assert stack.rows(SCREENED) == [(RACERS - PLACES + 37,)]
+
+
+SIMULATED = """
+from surveys import quota_tables
+from surveys.models import Study
+study = Study.objects.get(slug="prism")
+study.protocol_json |= {"conversations_in_all": {"unguided": 1}}
+study.save()
+draft = quota_tables.read("lm_direct_use,target\\nyes,3\\nno,9\\n", study.instrument.file, None)
+quota_tables.store(study, draft, {"name": "Use", "others": "screen"})
+"""
+OF_SIMULATED = "FROM surveys_quotaclaim WHERE people = 'simulated'"
+
+
+@pytest.mark.servers
+def test_simulated_people_pass_through_quotas(embedded: Refract, tmp_path: Path) -> None:
+    """Who finds no place is counted as such, and is no failure."""
+    embedded.manage("shell", "-c", SIMULATED)
+    run = ("simulate", "prism", "--participants", "10", "--seed", "1")
+    printed = embedded.manage(*run, "--base-url", embedded.url)
+    ((screened,),) = embedded.rows(f"SELECT count(*) {OF_SIMULATED} AND why IN ('full', 'outside')")
+    assert screened > 0
+    assert f"{screened} screened, 0 failed" in printed
+    ((done,),) = embedded.rows(f"SELECT count(*) {OF_SIMULATED} AND state = 'confirmed'")
+    assert f"{done} completed" in printed
+    kinds = dict(
+        embedded.rows(
+            "SELECT conversation_type, count(*) FROM collection_conversation"
+            " WHERE state = 'complete' GROUP BY 1"
+        )
+    )
+    assert kinds["unguided"] == 1 < kinds["values guided"]
+    embedded.manage("export", "prism", "--out", str(tmp_path))
+    assert embedded.manage("validate", str(tmp_path)) == ""
+    assert len((tmp_path / "survey.jsonl").read_text().splitlines()) >= done

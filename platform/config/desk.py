@@ -63,6 +63,7 @@ UNFOLD = {
                 _("Study"),
                 (_("Studies"), "science", "surveys_study"),
                 (_("Participants"), "group", "surveys_participant"),
+                (_("Quotas"), "grid_view", "surveys_quotatable"),
                 (_("Conversations"), "forum", "collection_conversation"),
                 (_("Model endpoints"), "memory", "collection_modelendpoint"),
                 (_("Provider limits"), "speed", "collection_providerlimit"),
