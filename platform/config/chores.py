@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 from django.core.cache import cache
 from django.utils import timezone
 
-from collection import alerts, budget, checking
+from collection import alerts, budget, checking, watching
 from config import heartbeat
 from surveys import drafts
 
@@ -37,6 +37,7 @@ CHORES = [
     Chore("reservations", 300.0, budget.lapse),
     Chore("quality", 120.0, checking.check_new),
     Chore("alerts", 60.0, alerts.look),
+    Chore("figures", 30.0, watching.count_watched),
 ]
 _BY_NAME = {chore.name: chore for chore in CHORES}
 
