@@ -225,7 +225,8 @@ def as_steps(rows: list[tuple[str, int]]) -> list[Step]:
     steps: list[Step] = []
     for name, people in rows:
         before = steps[-1].people if steps else 0
-        kept = round(100 * people / before) if before else None
+        # Whoever finished in another way than the usual may be more than the stage before had.
+        kept = round(100 * people / before) if before and people <= before else None
         steps.append(Step(name, people, 100 * people / first if first else 0.0, kept))
     return steps
 
