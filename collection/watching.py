@@ -175,7 +175,7 @@ def measure_quick(study: Study, now: datetime) -> Quick:
         hours=hours,
         money=budget.standing(study),
         errors=last_errors(study),
-        alerts=list(study.alerts.filter(over_at__isnull=True)),
+        alerts=list(Alert.objects.filter(study=study, over_at__isnull=True)),
     )
 
 
@@ -375,8 +375,8 @@ def scores(study: Study) -> list[int]:
         interaction__conversation__participant__study=study, score__isnull=False
     ).order_by()
     tens = [0] * 10
-    for row in rows.values("score").annotate(number=Count("pk")):
-        tens[(row["score"] - 1) // 10] += row["number"]
+    for score, number in rows.values_list("score").annotate(number=Count("pk")):
+        tens[((score or 1) - 1) // 10] += number
     return tens
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from collection import charts, watching
-from collection.models import ModelCall, Reservation
+from collection.models import Conversation, ModelCall, Reservation
 from config import chores
 from surveys.models import Decline, Participant, Study
 from tests.export_cast import converse, make_person, make_study
@@ -151,7 +151,8 @@ def test_types_scores_and_days(study: Study) -> None:
     Participant.objects.update(arrived_at=now - timedelta(days=2))
     make_person(study, completed_at=now)
     converse(first, scores=((1, 10, 11, 100), (95, 50)))
-    converse(first, "values guided", state="technical", scores=((20,),))
+    technical = Conversation.State.TECHNICAL
+    converse(first, "values guided", state=technical, scores=((20,),))
     found = watching.measure_slow(study)
     assert found.types == [("unguided", 1, 0, 0), ("values guided", 0, 0, 1)]
     assert found.scores == [2, 2, 0, 0, 1, 0, 0, 0, 0, 2]
