@@ -31,6 +31,8 @@ from surveys.models import Participant, Study
 Severity = QualityRun.Severity
 
 PER_PAGE = 50
+PLACES = 6
+"""Links below a signal."""
 AT_ONCE = 60
 """Submissions that the button checks while one waits; more are left to the chore."""
 TONES = {Severity.REJECT: "bad", Severity.RETURN: "warn", Severity.INVESTIGATE: ""}
@@ -254,7 +256,9 @@ def one(request: HttpRequest, study: Study, key: int) -> dict[str, Any]:
     found = signals_of(runs)
     talks = talks_of(person)
     for signal in found:
-        signal["places"] = links(signal["run"], person, {t["number"]: t["pk"] for t in talks})
+        found_at = links(signal["run"], person, {talk["number"]: talk["pk"] for talk in talks})
+        signal["places"] = found_at[:PLACES]
+        signal["more"] = len(found_at[PLACES:])
     reviews = list(person.reviews.order_by("-pk"))
     keys = list(reviewing.queue(study, filters).values_list("pk", flat=True))
     place = keys.index(key) if key in keys else None

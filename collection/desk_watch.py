@@ -37,16 +37,17 @@ class WatchPages:
         if not access.may(request.user, "see", pk):
             raise PermissionDenied
         study = get_object_or_404(Study.objects.select_related("instrument"), pk=pk)
-        shown = figures(study)
-        if request.headers.get("HX-Request"):
+        is_part = request.headers.get("HX-Request") == "true"
+        shown = figures(study, may_wait=is_part)
+        if is_part:
             return TemplateResponse(request, "admin/surveys/study/_watch.html", shown)
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         own = {"title": _("%s, live") % study, "every": EVERY_S}
         return TemplateResponse(request, "admin/surveys/study/watch.html", shared | own | shown)
 
 
-def figures(study: Study) -> dict[str, Any]:
-    quick, slow = watching.quick(study), watching.slow(study)
+def figures(study: Study, *, may_wait: bool) -> dict[str, Any]:
+    quick, slow = watching.quick(study), watching.slow(study, may_wait=may_wait)
     return {
         "study": study,
         "quick": quick,
@@ -57,7 +58,7 @@ def figures(study: Study) -> dict[str, Any]:
         "left": sum(left for _place, _here, left in quick.stages),
         "pictures": pictures(quick, slow),
         "spend": spend(quick, slow),
-        "times": [(name, *map(in_words, seconds)) for name, *seconds in slow.times],
+        "times": [(name, *map(in_words, seconds)) for name, *seconds in slow.times] if slow else [],
     }
 
 
@@ -66,10 +67,10 @@ def in_words(seconds: int) -> str:
     return transcript.span(start, start + timedelta(seconds=seconds))
 
 
-def spend(quick: watching.Quick, slow: watching.Slow) -> dict[str, Any]:
+def spend(quick: watching.Quick, slow: watching.Slow | None) -> dict[str, Any]:
     money = quick.money
     if money is None or not money.budget:
-        return {"spent": slow.spent}
+        return {"spent": slow.spent if slow else None}
     share = 100 * money.spent / money.budget
     return {
         "spent": money.spent,
@@ -79,7 +80,7 @@ def spend(quick: watching.Quick, slow: watching.Slow) -> dict[str, Any]:
     }
 
 
-def pictures(quick: watching.Quick, slow: watching.Slow) -> list[tuple[str, SafeString]]:
+def pictures(quick: watching.Quick, slow: watching.Slow | None) -> list[tuple[str, SafeString]]:
     """(title, picture) of each series."""
     ends = [f"{hour:%H:%M}" for hour in (quick.hours[0], quick.hours[len(quick.hours) // 2])]
     ends.append(_("now"))
@@ -87,6 +88,8 @@ def pictures(quick: watching.Quick, slow: watching.Slow) -> list[tuple[str, Safe
         (_("Arrived per hour"), charts.bars(quick.arrivals, ends, per_hour(quick.arrivals))),
         (_("Finished per hour"), charts.bars(quick.completions, ends, per_hour(quick.completions))),
     ]
+    if slow is None:
+        return found
     if len(slow.days) > 1:
         days = [number for _day, number in slow.days]
         label = _("Finished so far, by day: %(last)d on %(day)s") % {

@@ -318,7 +318,7 @@ def untouched(found: Sequence[dict[str, Any]], lines: int, number: int | None = 
     number = len(found) if number is None else number
     once = list({str(place): place for place in found}.values())
     evidence = {"untouched": number, "lines": lines, "places": once}
-    return Finding(number, raised(number >= 3 and number >= lines / 2), evidence)
+    return Finding(number, raised(number >= 3 and number >= lines / 3), evidence)
 
 
 @check(

@@ -78,7 +78,9 @@ def with_weight(people: QuerySet[Any]) -> QuerySet[Any]:
     )
     mine = current_signals().filter(participant=OuterRef("pk")).order_by().values("participant")
     weight = mine.annotate(weight=Sum(weighed)).values("weight")
-    return people.annotate(weight=Coalesce(Subquery(weight), Value(0), output_field=IntegerField()))
+    sum_of_them = Coalesce(Subquery(weight), Value(0), output_field=IntegerField())
+    rows: QuerySet[Any] = people.annotate(weight=sum_of_them)
+    return rows
 
 
 def current_signals() -> QuerySet[QualityRun]:

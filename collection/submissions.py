@@ -35,6 +35,8 @@ ENOUGH_SUBMISSIONS = 20
 """Fewer say nothing about what is usual."""
 MAD_TO_SD = 1.4826
 """A normal distribution's standard deviation is so many median absolute deviations."""
+WORD = re.compile(r"[぀-ヿ㐀-鿿]|[^\W぀-ヿ㐀-鿿]+(?:['’-][^\W぀-ヿ㐀-鿿]+)*")
+"""Chinese and Japanese have no spaces: there each character counts as one."""
 SHARED_LENGTH = 30
 """Characters of a text that two people don't write by chance."""
 
@@ -53,7 +55,7 @@ class Text:
 
     @cached_property
     def words(self) -> list[str]:
-        return re.findall(r"\w+(?:['’-]\w+)*", self.text)
+        return WORD.findall(self.text)
 
     @cached_property
     def sentences(self) -> int:

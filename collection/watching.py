@@ -1,6 +1,7 @@
 """What a study is doing now, in figures. Few queries, and a cache that spares many watchers them.
 
-What changes by the second is kept for five of them; what goes over all calls and scores for sixty.
+What changes by the second is kept for five of them. What goes over all calls and scores takes
+longer the larger a study is: a chore counts it while somebody watches, and nobody waits for it.
 """
 
 from collections import Counter, defaultdict
@@ -31,7 +32,10 @@ from collection.models import (
 from collection.standing import STAGE, Stage
 from surveys.models import Decline, PageVisit, Participant, Study
 
-QUICK_S, SLOW_S = 5, 60
+QUICK_S = 5
+SLOW_S = 600
+"""Far longer than the chore's pace: it is older only where no chore runs."""
+WATCHED_S = 60
 HERE = timedelta(minutes=30)
 """Who was heard of within it is in the study now …"""
 STUCK_AFTER = timedelta(minutes=15)
@@ -118,7 +122,10 @@ class Slow:
     """(day, completions so far)."""
     times: list[tuple[str, int, int, int]]
     """(stage, quartile, median, quartile of its seconds)."""
-    spent: Decimal
+
+    @property
+    def spent(self) -> Decimal:
+        return sum((row.spent for row in self.models), Decimal(0))
 
 
 def quick(study: Study) -> Quick:
@@ -130,13 +137,26 @@ def quick(study: Study) -> Quick:
     return found
 
 
-def slow(study: Study) -> Slow:
-    key = f"watching/slow/{study.pk}"
-    found: Slow | None = cache.get(key)
-    if found is None:
-        found = measure_slow(study)
-        cache.set(key, found, SLOW_S)
+def slow(study: Study, *, may_wait: bool) -> Slow | None:
+    """As last counted. If it never was: None, or for those who may wait, counted now."""
+    cache.set(f"watching/watched/{study.pk}", True, WATCHED_S)
+    found: Slow | None = cache.get(f"watching/slow/{study.pk}")
+    return count(study) if found is None and may_wait else found
+
+
+def count(study: Study) -> Slow:
+    found = measure_slow(study)
+    cache.set(f"watching/slow/{study.pk}", found, SLOW_S)
     return found
+
+
+def count_watched() -> int:
+    """Count anew for the studies that somebody watches; how many."""
+    keys = Study.objects.values_list("pk", flat=True)
+    watched = [pk for pk in keys if cache.get(f"watching/watched/{pk}")]
+    for study in Study.objects.filter(pk__in=watched):
+        count(study)
+    return len(watched)
 
 
 def measure_quick(study: Study, now: datetime) -> Quick:
@@ -155,7 +175,7 @@ def measure_quick(study: Study, now: datetime) -> Quick:
         hours=hours,
         money=budget.standing(study),
         errors=last_errors(study),
-        alerts=list(study.alerts.filter(over_at__isnull=True)),
+        alerts=list(Alert.objects.filter(study=study, over_at__isnull=True)),
     )
 
 
@@ -166,7 +186,6 @@ def measure_slow(study: Study) -> Slow:
         scores=scores(study),
         days=days(study),
         times=times(study),
-        spent=spent(study),
     )
 
 
@@ -206,7 +225,8 @@ def as_steps(rows: list[tuple[str, int]]) -> list[Step]:
     steps: list[Step] = []
     for name, people in rows:
         before = steps[-1].people if steps else 0
-        kept = round(100 * people / before) if before else None
+        # Whoever finished in another way than the usual may be more than the stage before had.
+        kept = round(100 * people / before) if before and people <= before else None
         steps.append(Step(name, people, 100 * people / first if first else 0.0, kept))
     return steps
 
@@ -314,6 +334,7 @@ def types(study: Study) -> list[tuple[str, int, int, int]]:
 
 def models(study: Study) -> list[ModelRow]:
     """By the study's last calls, with all that each has cost in it."""
+    cost_of = costs(study)
     ended = calls_of(study).exclude(outcome=ModelCall.Outcome.PENDING).order_by("-pk")
     last = ended.values_list("endpoint", "outcome", "latency_ms")[:LAST_CALLS]
     outcomes: dict[int, Counter[str]] = defaultdict(Counter)
@@ -322,8 +343,6 @@ def models(study: Study) -> list[ModelRow]:
         outcomes[endpoint][outcome] += 1
         if latency is not None and outcome not in FAILED:
             latencies[endpoint].append(latency)
-    costs = calls_of(study).order_by().values("endpoint").annotate(cost=Sum("cost_usd"))
-    cost_of = {row["endpoint"]: row["cost"] or Decimal(0) for row in costs}
     used = ModelEndpoint.objects.filter(Q(studies=study) | Q(pk__in=[*cost_of])).distinct()
     now = timezone.now()
     return [
@@ -356,8 +375,8 @@ def scores(study: Study) -> list[int]:
         interaction__conversation__participant__study=study, score__isnull=False
     ).order_by()
     tens = [0] * 10
-    for row in rows.values("score").annotate(number=Count("pk")):
-        tens[(row["score"] - 1) // 10] += row["number"]
+    for score, number in rows.values_list("score").annotate(number=Count("pk")):
+        tens[((score or 1) - 1) // 10] += number
     return tens
 
 
@@ -414,9 +433,10 @@ def quarters(seconds: Iterable[float]) -> tuple[int, int, int]:
     return round(low), round(middle), round(high)
 
 
-def spent(study: Study) -> Decimal:
-    cost = calls_of(study).aggregate(cost=Sum("cost_usd"))["cost"]
-    return Decimal(cost or 0)
+def costs(study: Study) -> dict[int, Decimal]:
+    """By endpoint."""
+    rows = calls_of(study).order_by().values("endpoint").annotate(cost=Sum("cost_usd"))
+    return {row["endpoint"]: row["cost"] or Decimal(0) for row in rows}
 
 
 def last_sign_of_life(study: Study) -> datetime | None:

@@ -26,6 +26,7 @@ from surveys.instruments.load import keep
 from surveys.models import Consent, PageVisit, Participant, Study
 from tests.drafts import page, parsed
 from tests.export_cast import START, TYPES, choice, converse, make_person, make_study
+from tests.servers import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -553,6 +554,20 @@ def test_chinese_prompts_have_more_than_one_word(study: Study) -> None:
     person = hand_in(study, conversations=3)
     write(prompts(person), "请你帮我写一封感谢老师的信并且说明我为什么感谢他")
     assert check(person, "one_word_prompts").severity == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("Don't, well-known", 2), ("诚实最重要", 5), ("AI很好", 3), ("مهم جدا", 2), ("1 + 1 = 2?", 3)],
+)
+def test_words_of_any_language(text: str, words: int) -> None:
+    assert len(submissions.Text(text, {}).words) == words
+
+
+def test_the_manual_has_every_check() -> None:
+    manual = (ROOT / "docs" / "reviewing.md").read_text()
+    missing = [str(c.title) for c in quality.CHECKS.values() if f"| {c.title} |" not in manual]
+    assert missing == []
 
 
 def test_few_turns(study: Study) -> None:

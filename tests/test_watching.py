@@ -15,12 +15,13 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from collection import charts, watching
-from collection.models import ModelCall, Reservation
+from collection.models import Conversation, ModelCall, Reservation
+from config import chores
 from surveys.models import Decline, Participant, Study
 from tests.export_cast import converse, make_person, make_study
 from tests.servers import Refract
 
-WATCH_QUERIES = 16
+WATCH_QUERIES = 15
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def study(db: None) -> Study:
 
 def forget(study: Study) -> None:
     """Keys of other tests' studies are the same."""
-    cache.delete_many([f"watching/{kind}/{study.pk}" for kind in ("quick", "slow")])
+    cache.delete_many([f"watching/{kind}/{study.pk}" for kind in ("quick", "slow", "watched")])
 
 
 def arrive(study: Study, ago: timedelta = timedelta(0), **fields: Any) -> Participant:
@@ -61,12 +62,26 @@ def test_it_works(admin_client: Client, study: Study) -> None:
         converse(done, kind)
     text = words(admin_client.get(address(study)))
     assert '<th scope="row">Survey finished</th>' in text
-    assert "unguided" in text
-    assert "vendor/model-a" in text
+    assert "being counted" in text
     assert 'aria-label="The last 24 hours: 1 in all, at most 1 in an hour, 1 in this one"' in text
     part = words(admin_client.get(address(study), headers={"HX-Request": "true"}))
     assert "<html" not in part
     assert "From link to finish" in part
+    for text in (part, words(admin_client.get(address(study)))):
+        assert "unguided" in text
+        assert "vendor/model-a" in text
+        assert "being counted" not in text
+
+
+def test_a_chore_counts_while_somebody_watches(admin_client: Client, study: Study) -> None:
+    converse(make_person(study))
+    chores.do("figures")
+    assert watching.slow(study, may_wait=False) is None
+    admin_client.get(address(study))
+    chores.do("figures")
+    found = watching.slow(study, may_wait=False)
+    assert found is not None
+    assert found.types == [("unguided", 1, 0, 0)]
 
 
 def test_nobody_yet(admin_client: Client, study: Study) -> None:
@@ -136,7 +151,8 @@ def test_types_scores_and_days(study: Study) -> None:
     Participant.objects.update(arrived_at=now - timedelta(days=2))
     make_person(study, completed_at=now)
     converse(first, scores=((1, 10, 11, 100), (95, 50)))
-    converse(first, "values guided", state="technical", scores=((20,),))
+    technical = Conversation.State.TECHNICAL
+    converse(first, "values guided", state=technical, scores=((20,),))
     found = watching.measure_slow(study)
     assert found.types == [("unguided", 1, 0, 0), ("values guided", 0, 0, 1)]
     assert found.scores == [2, 2, 0, 0, 1, 0, 0, 0, 0, 2]

@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 from django.core.cache import cache
 from django.utils import timezone
 
-from collection import alerts, budget, checking
+from collection import alerts, budget, checking, watching
 from config import heartbeat
 from surveys import drafts, inbox, outbox, quotas
 
@@ -40,6 +40,7 @@ CHORES = [
     Chore("alerts", 60.0, alerts.look),
     Chore("outbox", 15.0, outbox.send_due),
     Chore("inbox", 60.0, inbox.read_due),
+    Chore("figures", 30.0, watching.count_watched),
 ]
 _BY_NAME = {chore.name: chore for chore in CHORES}
 
