@@ -15,7 +15,7 @@ from surveys.answers import draft_page as draft_of
 from surveys.errors import DomainError
 from surveys.instruments.schema import Page
 from surveys.languages import PARAMETERS as LANGUAGE_PARAMETERS
-from surveys.models import Participant, ProblemReport
+from surveys.models import Participant, ProblemReport, WithdrawalReceipt
 from surveys.texts import clean_text
 from surveys.visitor import (
     STUDIES,
@@ -277,7 +277,15 @@ def stop(request: VisitorRequest) -> HttpResponse:
 def stopped(request: VisitorRequest) -> HttpResponse:
     if not request.participant.stopped_at:
         return redirect("next", request.participant.study.slug)
-    return render(request, "surveys/stopped.html", study_context(request.participant))
+    receipt = None
+    if request.participant.withdrawn_at and request.visit.is_trusted:
+        code = enrolment.receipt_code(request.participant)
+        receipt = WithdrawalReceipt.objects.filter(code=code).first()
+    context = study_context(request.participant) | {
+        "receipt": receipt,
+        "is_trusted": request.visit.is_trusted,
+    }
+    return render(request, "surveys/stopped.html", context)
 
 
 @require_safe
@@ -286,7 +294,8 @@ def screened(request: VisitorRequest) -> HttpResponse:
     """The kind exit after the last attempt at a comprehension check."""
     if not request.participant.screened_at:
         return redirect("next", request.participant.study.slug)
-    return render(request, "surveys/screened.html", study_context(request.participant))
+    context = study_context(request.participant) | {"is_trusted": request.visit.is_trusted}
+    return render(request, "surveys/screened.html", context)
 
 
 @participant_view
@@ -321,6 +330,7 @@ def done(request: VisitorRequest) -> HttpResponse:
     context = study_context(participant) | {
         "until": enrolment.withdrawable_until(participant),
         "is_withdrawable": may_withdraw(request),
+        "is_trusted": request.visit.is_trusted,
     }
     return render(request, "surveys/done.html", context)
 

@@ -128,6 +128,9 @@ PUBLIC = {
     ),
 }
 PARTICIPANT = {
+    "your-data": "GET",
+    "your-data-file": "GET",
+    "withdraw": "POST",
     "consent": "GET",
     "decline": "GET",
     "survey-page": "GET",

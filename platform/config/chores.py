@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from collection import budget
 from config import heartbeat
-from surveys import drafts
+from surveys import drafts, retention
 
 log = logging.getLogger("refract.chores")
 
@@ -35,6 +35,7 @@ CHORES = [
     Chore("heartbeat", heartbeat.EVERY_S, heartbeat.beat),
     Chore("drafts", 3600.0, expire_drafts),
     Chore("reservations", 300.0, budget.lapse),
+    Chore("identities", 3600.0, retention.purge_due),
 ]
 _BY_NAME = {chore.name: chore for chore in CHORES}
 
