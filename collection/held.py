@@ -51,13 +51,14 @@ def told(participant: Participant) -> Iterator[tuple[str, list[str]]]:
                 visits,
             )
             % visits,
-            drafts
-            and ngettext(
+            ngettext(
                 "What you typed on %d page and have not sent.",
                 "What you typed on %d pages and have not sent.",
                 drafts,
             )
-            % drafts,
+            % drafts
+            if drafts
+            else "",
         ],
     )
     if participant.file.conversation:

@@ -112,6 +112,8 @@ DESK: dict[str, tuple[str, set[str]]] = {
     "admin:surveys_auditentry_export": ("GET", CHANGE | STRANGER),
     "admin:surveys_apitoken_revoke": ("POST", OWNER),
     "admin:collection_modelendpoint_try": ("POST", CHANGE),
+    "two-factor": ("GET", STAFF),
+    "two-factor-code": ("GET", STAFF),
     "export-all": ("GET", CHANGE),
     "export-file": ("GET", CHANGE),
     "metrics": ("GET", STAFF),

@@ -67,7 +67,7 @@ def words(response: Any) -> str:
 
 def stored() -> str:
     """Every text of every row of ours, whatever the table."""
-    found = []
+    found: list[str] = []
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             if table.startswith(("surveys_", "collection_")):
