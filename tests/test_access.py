@@ -127,6 +127,7 @@ PUBLIC = {
         "personal-link",
         "information",
         "declined",
+        "receipt",
     ),
 }
 PARTICIPANT = {
