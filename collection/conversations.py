@@ -145,7 +145,13 @@ def start(participant: Participant, code: str) -> Conversation:
     Until the first message is sent, another choice changes the type and starts the clock again,
     as PRISM's did. Raises DomainError for a type that is unknown, full, or one too many.
     """
-    Participant.objects.select_for_update().get(pk=participant.pk)
+    row = (
+        Participant.objects.select_for_update(of=("self",))
+        .only("stopped_at")
+        .get(pk=participant.pk)
+    )
+    if row.stopped_at:  # meanwhile, in another tab
+        raise DomainError("stopped", _("You have stopped taking part."))
     if code in participant.protocol.conversations_in_all:
         # Whoever else begins one of these waits, so that there are never too many.
         Study.objects.select_for_update(of=("self",)).only("pk").get(pk=participant.study_id)
@@ -254,7 +260,9 @@ def clean_prompt(conversation: Conversation, raw: str) -> str:
 
 def lock(conversation: Conversation) -> Conversation:
     """The conversation as it is now, locked: look only after this."""
-    locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
+    locked = Conversation.objects.select_for_update().filter(pk=conversation.pk).first()
+    if locked is None:  # withdrawn meanwhile, in another tab
+        raise DomainError("gone", _("You have stopped taking part."))
     # Not joined: nobody else should wait while a person, a study and a survey are read again.
     locked.participant = conversation.participant
     return locked

@@ -2,11 +2,15 @@
 
 from django.urls import path
 
-from collection import downloads, views
+from collection import downloads, rights, views
 
 urlpatterns = [
     path("desk/<slug:slug>/export/", downloads.download_all, name="export-all"),
     path("desk/<slug:slug>/export/<str:name>.jsonl", downloads.download, name="export-file"),
+    path("s/<slug:slug>/data/", rights.your_data, name="your-data"),
+    path("s/<slug:slug>/data/file/", rights.download_own, name="your-data-file"),
+    path("s/<slug:slug>/withdraw/", rights.withdraw, name="withdraw"),
+    path("s/<slug:slug>/receipt/<slug:code>/", rights.receipt, name="receipt"),
     path("s/<slug:slug>/instructions/", views.instructions, name="instructions"),
     path("s/<slug:slug>/conversations/", views.hub, name="hub"),
     path("s/<slug:slug>/c/<int:number>/", views.conversation_page, name="conversation"),

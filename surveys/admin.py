@@ -6,7 +6,7 @@ that what identifies people is never shown.
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
@@ -15,9 +15,11 @@ from django.http import HttpRequest
 from django.template.defaultfilters import truncatechars
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from surveys import access, desk_audit, desk_people, desk_withdrawals
+from surveys import access, desk_audit, desk_people, desk_withdrawals, two_factor
 from surveys.desk import LINE, DeskAdmin, ReadOnlyAdmin, link_to, tag, when
 from surveys.desk_quotas import QuotaDesk
 from surveys.models import (
@@ -199,6 +201,9 @@ class QuotaTableAdmin(QuotaDesk, DeskAdmin):
         return int(row.places or 0)
 
 
+# Their pages would show everybody's secrets; `two_factor` has each account's own.
+admin.site.unregister(TOTPDevice)
+admin.site.unregister(StaticDevice)
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
@@ -223,8 +228,17 @@ class ForAdministrators(DeskAdmin):
 
 
 @admin.register(User)
-class ResearcherAdmin(UserAdmin, ForAdministrators):  # type: ignore[misc]
+class ResearcherAdmin(UserAdmin, ForAdministrators):  # type: ignore[misc,type-arg]
     """Accounts of the desk."""
+
+    actions = ["forget_two_factor"]
+
+    @admin.action(description=_("Switch two-factor sign-in off (for a lost phone)"))
+    def forget_two_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            if two_factor.switch_off(user):
+                self.note(request, "changed", user, note="two-factor sign-in off")
+        messages.success(request, _("Done. They sign in with the password alone for now."))
 
     form = UserChangeForm
     add_form = UserCreationForm

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from surveys import access, enrolment
 from surveys.desk import ReadOnlyAdmin, when
@@ -38,6 +38,7 @@ class WithdrawForm(forms.Form):
     )
     number = forms.IntegerField(
         label=gettext_lazy("Number of the participant, to be sure"),
+        widget=UnfoldAdminIntegerFieldWidget,
         error_messages={"required": gettext_lazy("Please type the participant’s number.")},
     )
 

@@ -56,11 +56,13 @@ def drop(participant: Participant, page: str) -> None:
 
 
 def expire(now: datetime) -> int:
-    """Delete what was last saved before the window of its study; how many drafts that were.
+    """Delete what was last saved before the window of its study, or belongs to somebody who
+    withdrew; how many drafts that were.
 
     Several processes may do it at once.
     """
-    deleted = 0
+    # An autosave may land in the moment of a withdrawal.
+    deleted, _by_model = Draft.objects.filter(participant__withdrawn_at__isnull=False).delete()
     for study, days in Study.objects.values_list("pk", "withdrawal_days"):
         old = Draft.objects.filter(
             participant__study=study, saved_at__lt=now - timedelta(days=days)

@@ -15,7 +15,7 @@ from surveys.answers import draft_page as draft_of
 from surveys.errors import DomainError
 from surveys.instruments.schema import Page
 from surveys.languages import PARAMETERS as LANGUAGE_PARAMETERS
-from surveys.models import Outcome, Participant, ProblemReport
+from surveys.models import Outcome, Participant, ProblemReport, WithdrawalReceipt
 from surveys.texts import clean_text
 from surveys.visitor import (
     STUDIES,
@@ -286,7 +286,15 @@ def stop(request: VisitorRequest) -> HttpResponse:
 def stopped(request: VisitorRequest) -> HttpResponse:
     if not request.participant.stopped_at:
         return redirect("next", request.participant.study.slug)
-    return render(request, "surveys/stopped.html", ended(request.participant, Outcome.PARTIAL))
+    receipt = None
+    if request.participant.withdrawn_at and request.visit.is_trusted:
+        code = enrolment.receipt_code(request.participant)
+        receipt = WithdrawalReceipt.objects.filter(code=code).first()
+    context = ended(request.participant, Outcome.PARTIAL) | {
+        "receipt": receipt,
+        "is_trusted": request.visit.is_trusted,
+    }
+    return render(request, "surveys/stopped.html", context)
 
 
 @require_safe
@@ -299,10 +307,11 @@ def screened(request: VisitorRequest) -> HttpResponse:
     if participant.screen_reason in (ScreenReason.QUOTA, ScreenReason.LAPSED):
         submissions.note_outcome(participant, Outcome.SCREENED_OUT)
         context = ended(participant, Outcome.SCREENED_OUT)
+        context |= {"is_trusted": request.visit.is_trusted}
         context |= {"has_lapsed": participant.screen_reason == ScreenReason.LAPSED}
         return render(request, "surveys/full.html", context | quotas.as_context(participant))
     submissions.note_outcome(participant, Outcome.FAILED_CHECKS)
-    context = ended(participant, Outcome.FAILED_CHECKS)
+    context = ended(participant, Outcome.FAILED_CHECKS) | {"is_trusted": request.visit.is_trusted}
     return render(request, "surveys/screened.html", context)
 
 
@@ -339,6 +348,7 @@ def done(request: VisitorRequest) -> HttpResponse:
     context = ended(participant, Outcome.COMPLETE) | {
         "until": enrolment.withdrawable_until(participant),
         "is_withdrawable": may_withdraw(request),
+        "is_trusted": request.visit.is_trusted,
     }
     return render(request, "surveys/done.html", context)
 

@@ -139,6 +139,8 @@ DESK: dict[str, tuple[str, set[str]]] = {
     "admin:surveys_quotatable_csv": ("GET", SEE),
     "admin:surveys_quotatable_targets": ("POST", CHANGE),
     "admin:collection_modelendpoint_try": ("POST", CHANGE),
+    "two-factor": ("GET", STAFF),
+    "two-factor-code": ("GET", STAFF),
     "export-all": ("GET", CHANGE),
     "export-file": ("GET", CHANGE),
     "metrics": ("GET", STAFF),
@@ -153,9 +155,13 @@ PUBLIC = {
         "personal-link",
         "information",
         "declined",
+        "receipt",
     ),
 }
 PARTICIPANT = {
+    "your-data": "GET",
+    "your-data-file": "GET",
+    "withdraw": "POST",
     "consent": "GET",
     "decline": "GET",
     "survey-page": "GET",

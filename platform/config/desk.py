@@ -55,6 +55,12 @@ UNFOLD = {
     "SITE_HEADER": "Refract desk",
     "SITE_ICON": icon,
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "surveys.sign_in.SignInForm"},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("Two-factor sign-in"), "link": reverse_lazy("two-factor")},
+        ]
+    },
     "COLORS": {"base": palette(PAPER), "primary": palette(ACCENT)},
     "SIDEBAR": {
         "show_search": False,

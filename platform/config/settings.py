@@ -111,6 +111,9 @@ INSTALLED_APPS = [
     "servestatic",
     "channels",
     "django_htmx",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "surveys",
     "collection",
 ]
@@ -124,6 +127,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "surveys.two_factor.GateMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -243,6 +248,10 @@ LOCALE_PATHS = [BASE_DIR / "templates" / "locale"]
 
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
+REQUIRE_2FA = env("REFRACT_REQUIRE_2FA") == "1"
+"""Whether everybody at the desk needs a second proof beside the password. Off unless it is asked
+for, so that a first look needs no phone; recommended wherever real people take part."""
+OTP_TOTP_ISSUER = "Refract"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_REFERRER_POLICY = "same-origin"

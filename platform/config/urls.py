@@ -4,8 +4,12 @@ from django.contrib import admin
 from django.urls import include, path
 
 from config import journey, scrape
+from surveys import two_factor
 
 urlpatterns = [
+    # Before the admin, which answers everything below its own address.
+    path("admin/two-factor/", two_factor.set_up, name="two-factor"),
+    path("admin/two-factor/code/", two_factor.give_code, name="two-factor-code"),
     path("admin/", admin.site.urls),
     path("", include("surveys.urls")),
     path("s/<slug:slug>/next/", journey.next_page, name="next"),

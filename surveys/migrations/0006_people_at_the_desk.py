@@ -108,7 +108,8 @@ class Migration(migrations.Migration):
                 ('study', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='surveys.study')),
             ],
             options={
-                'verbose_name_plural': 'audit log',
+                'verbose_name': 'entry of the audit log',
+                'verbose_name_plural': 'entries of the audit log',
                 'ordering': ['-pk'],
                 'indexes': [models.Index(fields=['study', 'at'], name='surveys_aud_study_i_b87819_idx'), models.Index(fields=['verb', 'at'], name='surveys_aud_verb_0b7a2c_idx')],
             },
@@ -117,12 +118,13 @@ class Migration(migrations.Migration):
             name='Membership',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('owner', 'owner'), ('researcher', 'researcher'), ('reviewer', 'reviewer'), ('read_only', 'read-only'), ('api_client', 'API client')], max_length=10)),
+                ('role', models.CharField(choices=[('owner', 'owner'), ('researcher', 'researcher'), ('reviewer', 'reviewer'), ('read_only', 'read-only'), ('api_client', 'API client')], default='read_only', max_length=10)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('study', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='surveys.study')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
             ],
             options={
+                'verbose_name': 'role',
                 'ordering': ['study', 'user'],
                 'constraints': [models.UniqueConstraint(fields=('user', 'study'), name='one_role_per_user_and_study')],
             },

@@ -24,10 +24,11 @@ class Membership(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
     )
     study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="memberships")
-    role = models.CharField(max_length=10, choices=Role.choices)
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.READ_ONLY)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = _("role")
         ordering = ["study", "user"]
         constraints = [
             models.UniqueConstraint(fields=["user", "study"], name="one_role_per_user_and_study")
@@ -116,7 +117,8 @@ class AuditEntry(models.Model):
     objects = AuditQuerySet.as_manager()
 
     class Meta:
-        verbose_name_plural = _("audit log")
+        verbose_name = _("entry of the audit log")
+        verbose_name_plural = _("entries of the audit log")
         ordering = ["-pk"]
         indexes = [models.Index(fields=["study", "at"]), models.Index(fields=["verb", "at"])]
 
