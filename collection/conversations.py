@@ -61,7 +61,9 @@ def wanted(participant: Participant) -> int:
     """How many conversations a person has in all; none where the instrument is a survey only."""
     if participant.file.conversation is None:
         return 0
-    return participant.protocol.conversations_per_type * len(participant.file.task.types)
+    protocol = participant.protocol
+    of_all_types = protocol.conversations_per_type * len(participant.file.task.types)
+    return min(of_all_types, protocol.max_conversations or of_all_types)
 
 
 def is_enough(participant: Participant) -> bool:

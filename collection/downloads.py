@@ -19,6 +19,8 @@ from surveys.models import Study
 
 PIECE = 1 << 16
 """Bytes read and sent at a time."""
+WITH_PILOT = "-with-pilot"
+"""In the names of files that hold a pilot's people."""
 
 
 @staff_member_required
@@ -26,11 +28,13 @@ PIECE = 1 << 16
 def download(request: HttpRequest, slug: str, name: str) -> StreamingHttpResponse:
     """One of the study's files, by name: survey, conversations, utterances, models, paradata."""
     study = get_object_or_404(Study, slug=slug)
-    if name not in files_of(study):
+    with_pilot = asks_for_pilot(request)
+    if name not in files_of(study, with_pilot=with_pilot):
         raise Http404(name)
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
-    write_file(study, name, file)
-    return streamed(request, file, f"{study.slug}-{name}.jsonl", "application/x-ndjson")
+    write_file(study, name, file, with_pilot=with_pilot)
+    filename = f"{study.slug}{WITH_PILOT * with_pilot}-{name}.jsonl"
+    return streamed(request, file, filename, "application/x-ndjson")
 
 
 @staff_member_required
@@ -39,8 +43,15 @@ def download_all(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     """All files and what describes them, as a zip."""
     study = get_object_or_404(Study, slug=slug)
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
-    write_zip(study, file)
-    return streamed(request, file, f"{study.slug}.zip", "application/zip")
+    with_pilot = asks_for_pilot(request)
+    write_zip(study, file, with_pilot=with_pilot)
+    filename = f"{study.slug}{WITH_PILOT * with_pilot}.zip"
+    return streamed(request, file, filename, "application/zip")
+
+
+def asks_for_pilot(request: HttpRequest) -> bool:
+    """Only on this very word are a pilot's people released."""
+    return request.GET.get("pilot") == "with"
 
 
 def streamed(

@@ -24,28 +24,30 @@ class Plan:
     selection: Selection
     book: Codebook
     order: KeyOrder = "codebook"
+    with_pilot: bool = False
 
 
-def make_plan(study: Study, order: KeyOrder = "codebook") -> Plan:
+def make_plan(study: Study, order: KeyOrder = "codebook", *, with_pilot: bool = False) -> Plan:
     """Raises DomainError if the versions of the instrument cannot be released together."""
-    book = Codebook(tuple(map(version_of, released_instruments(study))), study.protocol)
+    answered = released_instruments(study, with_pilot=with_pilot)
+    book = Codebook(tuple(map(version_of, answered)), study.protocol)
     assert book.survey  # refused before a row is written
-    return Plan(study, select(study), book, order)
+    return Plan(study, select(study, with_pilot=with_pilot), book, order, with_pilot)
 
 
-def files_of(study: Study) -> tuple[str, ...]:
+def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:
     """By name, in the order of the manifest. Without conversations nothing is assigned."""
-    talks = any(row.file.conversation for row in released_instruments(study))
+    talks = any(row.file.conversation for row in released_instruments(study, with_pilot=with_pilot))
     found = (*FILES, ASSIGNMENTS) if talks else FILES
     return (*found, PARADATA) if study.protocol.paradata else found
 
 
-def released_instruments(study: Study) -> list[Instrument]:
+def released_instruments(study: Study, *, with_pilot: bool = False) -> list[Instrument]:
     """The versions that the people of the survey file answered, newest first.
 
     Of nobody: the one they would.
     """
-    used = study.participants.released().values("instrument")
+    used = study.participants.released(with_pilot=with_pilot).values("instrument")
     found = Instrument.objects.filter(pk__in=used).order_by("-created_at", "-pk")
     return list(found) or [study.instrument]
 

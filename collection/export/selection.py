@@ -60,10 +60,10 @@ class Selection:
                 yield user, conversation
 
 
-def select(study: Study) -> Selection:
+def select(study: Study, *, with_pilot: bool = False) -> Selection:
     """Six queries, whatever the size; in memory only ids, types and times."""
     rows = (
-        study.participants.released()
+        study.participants.released(with_pilot=with_pilot)
         .order_by("survey_finished_at", "pk")
         .values_list("pk", "is_simulated", "seed")
     )
@@ -126,9 +126,10 @@ def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
     reasons = Counter({"declined": Decline.objects.filter(study=study).count()})
     known = set(released)
     rows = study.participants.values_list(
-        "pk", "withdrawn_at", "rejected_at", "consent", "screened_at", "survey_finished_at"
+        *("pk", "withdrawn_at", "rejected_at", "consent", "screened_at", "survey_finished_at"),
+        "is_pilot",
     )
-    for pk, withdrawn_at, rejected_at, consent, screened_at, survey_finished_at in rows:
+    for pk, withdrawn_at, rejected_at, consent, screened_at, finished_at, is_pilot in rows:
         if pk in known:
             continue
         if withdrawn_at:
@@ -139,8 +140,10 @@ def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
             reasons["no consent"] += 1
         elif screened_at:
             reasons["comprehension check not passed"] += 1
-        elif survey_finished_at is None:
+        elif finished_at is None:
             reasons["survey not finished"] += 1
+        elif is_pilot:
+            reasons["pilot"] += 1
     return +reasons
 
 

@@ -18,12 +18,15 @@ from collection.models.endpoints import (
     ProviderLimit,
     Reservation,
 )
+from collection.models.registry import EndpointTest, EndpointVersion
 
 __all__ = [
     "SHOWN",
     "Attempt",
     "AttributeRating",
     "Conversation",
+    "EndpointTest",
+    "EndpointVersion",
     "Feedback",
     "Interaction",
     "ModelCall",

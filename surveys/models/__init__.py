@@ -27,6 +27,7 @@ from surveys.models.study import (
     new_completion_code,
     prism_protocol,
 )
+from surveys.models.versions import StateChange, StudyVersion
 
 __all__ = [
     "OPEN_STATES",
@@ -43,7 +44,9 @@ __all__ = [
     "ParticipantQuerySet",
     "ProblemReport",
     "Response",
+    "StateChange",
     "Study",
+    "StudyVersion",
     "TranslationReview",
     "check_protocol",
     "fingerprint",
