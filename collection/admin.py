@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin import SimpleListFilter, display
@@ -38,7 +37,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from collection import budget, endpoints, llm, standing, transcript
+from collection import budget, history, registry, standing, transcript, trials
+from collection.desk_registry import RegistryDesk
+from collection.desk_setup import GuidedSetup
 from collection.export.cells import Said, cells
 from collection.export.write import files_of
 from collection.forms import EndpointForm
@@ -53,7 +54,7 @@ from collection.models import (
     ReplyReport,
     Utterance,
 )
-from surveys import readout
+from surveys import readout, studies, versions
 from surveys.admin import (
     LINE,
     DeskAdmin,
@@ -63,7 +64,6 @@ from surveys.admin import (
     tag,
     when,
 )
-from surveys.draws import new_seed
 from surveys.forms import StudyForm, obstacles
 from surveys.instruments.languages import in_language, languages_of
 from surveys.instruments.load import FOLDER, read_consent
@@ -79,20 +79,20 @@ Outcome = ModelCall.Outcome
 PROLIFIC = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
 """What Prolific fills in for each person."""
 
-TRY_PROMPT = "Hello! Please say in one or two sentences what you can help with."
-TRY_LIMIT_S = 30.0
-
 
 @admin.register(Study)
-class StudyAdmin(DeskAdmin):
+class StudyAdmin(GuidedSetup, DeskAdmin):
     form = StudyForm
     list_display = ["title", "link", "state", "arrived", "consented", "surveyed", "complete"]
     list_display += ["declined", "active_models"]
     search_fields = ["title", "slug"]
-    readonly_fields = ["participant_link", "prolific_link", "is_demo"]
+    readonly_fields = ["state", "participant_link", "prolific_link", "is_demo"]
+    list_before_template = "admin/surveys/study/begin.html"
+    change_form_before_template = "admin/opened.html"
     prepopulated_fields = {"slug": ["title"]}
     fieldsets = [
-        (None, {"fields": ["title", "slug", "state", "is_demo", "locale", "budget_usd"]}),
+        (None, {"fields": ["title", "slug", "state", "is_demo", "locale"]}),
+        (gettext_lazy("Money"), {"fields": ["budget_usd", "expected_people"]}),
         (
             gettext_lazy("Recruitment"),
             {
@@ -110,7 +110,7 @@ class StudyAdmin(DeskAdmin):
             gettext_lazy("Questionnaire and protocol"),
             {"fields": ["instrument", "languages", "protocol_json"]},
         ),
-        (gettext_lazy("Consent"), {"fields": ["consent_document"]}),
+        (gettext_lazy("Consent"), {"fields": ["consent_document", "reason"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
@@ -147,6 +147,7 @@ class StudyAdmin(DeskAdmin):
         return initial
 
     def page_context(self, row: Study) -> dict[str, Any]:
+        pilot = row.participants.released(with_pilot=True)
         return {
             "export_all": reverse("export-all", args=[row.slug]),
             "exports": [
@@ -157,10 +158,20 @@ class StudyAdmin(DeskAdmin):
             "money": budget.standing(row),
             "resting": resting(row.endpoints.filter(is_active=True)),
             "obstacles": obstacles(row.languages, row.instrument, row.consent_document),
+            "copy_slug": studies.free_slug(row.slug),
+            "pilot_people": pilot.filter(is_pilot=True).count(),
+            "version": row.versions.last(),
+            "study": row,
+            **self.state_context(row),
         }
 
     def save_model(self, request: HttpRequest, obj: Study, form: Any, change: bool) -> None:
+        if change:
+            versions.keep_first(obj)
         super().save_model(request, obj, form, change)
+        made = versions.record(obj, form.cleaned_data.get("reason", ""), user_name(request))
+        if made:
+            messages.info(request, _("This is version %d now.") % made.number)
         others = obj.participants.exclude(instrument=obj.instrument_id).filter(
             survey_finished_at__isnull=True, stopped_at__isnull=True, screened_at__isnull=True
         )
@@ -213,6 +224,10 @@ class StudyAdmin(DeskAdmin):
     @display(description=gettext_lazy("active models"), ordering="active_models")
     def active_models(self, row: Any) -> int:
         return int(row.active_models)
+
+
+def user_name(request: HttpRequest) -> str:
+    return str(request.user.get_username())
 
 
 def consent_to_begin_with(instrument: Instrument) -> dict[str, Any]:
@@ -482,15 +497,35 @@ class ReplyReportAdmin(ReadOnlyAdmin):
         return link_to(row.utterance.interaction.conversation)
 
 
+class TagFilter(SimpleListFilter):
+    """By the words that researchers gave endpoints."""
+
+    title = gettext_lazy("tag")
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(tag, tag) for tag in registry.tags_in_use()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        # By hand: SQLite cannot look into a JSON list, and there are tens of endpoints.
+        wanted = self.value()
+        if not wanted:
+            return queryset
+        rows = ModelEndpoint.objects.values_list("pk", "tags")
+        return queryset.filter(pk__in=[pk for pk, tags in rows if wanted in tags])
+
+
 @admin.register(ModelEndpoint)
-class ModelEndpointAdmin(DeskAdmin):
+class ModelEndpointAdmin(RegistryDesk, DeskAdmin):
     """Models: added, switched off, and tried with one click."""
 
     form = EndpointForm
-    list_display = ["long_name", "demo", "is_active", "state", "key", "used_in", "drawn"]
+    list_display = ["long_name", "demo", "tagged", "is_active", "state", "key", "used_in", "drawn"]
     list_display += ["outcomes", "try_button"]
     list_editable = ["is_active"]
-    list_filter = ["is_active", "is_demo", "studies", "model_family"]
+    list_filter = [TagFilter, "is_active", "is_demo", "studies", "model_family"]
+    list_before_template = "admin/collection/modelendpoint/load.html"
+    change_form_before_template = "admin/opened.html"
     list_after_template = "admin/collection/modelendpoint/try_form.html"
     search_fields = ["long_name", "short_name", "litellm_model"]
     readonly_fields = ["is_demo"]
@@ -499,7 +534,15 @@ class ModelEndpointAdmin(DeskAdmin):
         ManyToManyField: {"widget": UnfoldAdminCheckboxSelectMultipleWidget},
     }
     fieldsets = [
-        (None, {"fields": ["long_name", "short_name", "is_active", "is_demo", "studies"]}),
+        (
+            None,
+            {
+                "fields": [
+                    *["long_name", "short_name", "is_active", "is_demo", "studies", "tags"],
+                    *["note", "reason"],
+                ]
+            },
+        ),
         (
             gettext_lazy("How it is called"),
             {"fields": ["litellm_model", "api_base", "key_name", "parameters", "header", "weight"]},
@@ -538,6 +581,10 @@ class ModelEndpointAdmin(DeskAdmin):
 
     def save_model(self, request: HttpRequest, obj: ModelEndpoint, form: Any, change: bool) -> None:
         obj.is_demo = obj.litellm_model.startswith(f"{PROVIDER}/")
+        before = ModelEndpoint.objects.get(pk=obj.pk).as_met if change else None
+        # save_related, which comes next, needs them: the studies are stored there.
+        form.studies_before = registry.before_edit(obj.pk)
+        form.met_before = before
         super().save_model(request, obj, form, change)
         calls = obj.calls.count() if change and TREATMENT & set(form.changed_data) else 0
         if calls:
@@ -554,17 +601,29 @@ class ModelEndpointAdmin(DeskAdmin):
         if obj.key_name and obj.key_name not in settings.MODEL_KEYS:
             messages.warning(request, _("The key %s is not set on this server.") % obj.key_name)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        reason = form.cleaned_data.get("reason") or SWITCHED
+        studies_before = form.studies_before
+        registry.after_edit(
+            form.instance, form.met_before, studies_before, reason, user_name(request)
+        )
+
     def page_context(self, row: ModelEndpoint) -> dict[str, Any]:
         return {
             "drawn": self.drawn(row),
             "outcomes": endings(row),
-            "spent": endpoints.spent(row),
             "rest": rest_of(row),
+            "history": history.of(row),
         }
 
     @display(description=gettext_lazy("mark"), ordering="is_demo")
     def demo(self, row: ModelEndpoint) -> SafeString | None:
         return tag(_("Demo")) if row.is_demo else None
+
+    @display(description=gettext_lazy("tags"))
+    def tagged(self, row: ModelEndpoint) -> str:
+        return ", ".join(row.tags)
 
     @display(description=gettext_lazy("state"), ordering="resting_until")
     def state(self, row: ModelEndpoint) -> SafeString | None:
@@ -602,25 +661,21 @@ class ModelEndpointAdmin(DeskAdmin):
         endpoint = get_object_or_404(ModelEndpoint, pk=pk)
         if not self.has_change_permission(request, endpoint):
             raise PermissionDenied
-        sent = [
-            {"role": "system", "content": endpoint.header},
-            {"role": "user", "content": TRY_PROMPT},
-        ]
-        reply = async_to_sync(llm.complete)(
-            endpoint.spec, sent, limit_s=TRY_LIMIT_S, seed=new_seed() % 2**31
-        )
+        [(_test, reply)] = trials.run([endpoint], user_name(request))
         self.log_change(request, endpoint, f"Tried: {reply.outcome}")
         context = self.admin_site.each_context(request) | {
             "opts": self.opts,
             "title": _("Test of %s") % endpoint,
             "endpoint": endpoint,
-            "sent": sent,
+            "sent": trials.messages_to(endpoint),
             "reply": reply,
             "outcome": Outcome(reply.outcome),
             "media": self.media,
         }
         return TemplateResponse(request, "admin/collection/modelendpoint/try.html", context)
 
+
+SWITCHED = "Switched on or off in the list."
 
 TREATMENT = {"header", "parameters", "litellm_model", "api_base", "long_name"}
 """Fields that say what participants met."""
