@@ -87,7 +87,9 @@ class StudyDesk:
             return redirect(f"admin:surveys_study_{to}", pk)
         if study.state != before:
             self.log_change(request, study, f"{before} to {study.state}")
-        messages.success(request, f"{study.get_state_display()}: {STATE_WORDS[study.state]}")
+        messages.success(
+            request, f"{study.get_state_display()}: {STATE_WORDS[Study.State(study.state)]}"
+        )
         return redirect("admin:surveys_study_change", pk)
 
     def check_page(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -3,6 +3,7 @@
 Loading adds what is missing and changes nothing that is there.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -43,7 +44,7 @@ class EndpointFacts(Part):
     parameters: dict[str, Any] = Field(default_factory=dict)
     litellm_model: Annotated[str, Field(min_length=1, max_length=200)]
     api_base: str = Field(default="", max_length=200)
-    key_name: str = Field(default="", pattern=r"^[A-Z0-9_]{0,50}$")
+    key_name: str = ""
     """NAME of REFRACT_KEY_NAME."""
     weight: float = Field(default=1.0, ge=0.001)
     input_price: Price | None = None
@@ -57,6 +58,15 @@ class EndpointFacts(Part):
     def can_be_sent(cls, value: dict[str, Any]) -> dict[str, Any]:
         if forbidden := sorted(OURS & set(value)):
             raise ValueError(f"Refract sends {', '.join(forbidden)} itself; leave it out")
+        return value
+
+    @field_validator("key_name")
+    @classmethod
+    def is_a_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Z0-9_]{0,50}", value):
+            raise ValueError(
+                "write the NAME of a REFRACT_KEY_NAME, in capitals; a key itself never goes here"
+            )
         return value
 
     @field_validator("api_base")
@@ -78,11 +88,13 @@ class EndpointFacts(Part):
 
 class PresetFile(Part):
     title: str
-    models: tuple[EndpointFacts, ...] = Field(min_length=1)
+    models: tuple[EndpointFacts, ...]
 
     @field_validator("models")
     @classmethod
     def names_differ(cls, value: tuple[EndpointFacts, ...]) -> tuple[EndpointFacts, ...]:
+        if not value:
+            raise ValueError("there is no model in it; add one")
         names = [facts.long_name for facts in value]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{', '.join(twice)} is there twice; remove one")

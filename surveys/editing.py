@@ -98,7 +98,7 @@ class Watched(forms.ModelForm):  # type: ignore[type-arg]
     def take_over(self, row: models.Model, names: list[str]) -> None:
         """Show others' values in the fields that this person left as they were."""
         fresh = type(self)(instance=row)
-        self.data = self.data.copy()
+        self.data = self.data.copy()  # type: ignore[attr-defined]
         for name in [*(name for name in names if name in self.fields), "opened"]:
             value = fresh[name].value()
             shown = self.fields[name].prepare_value(value)
@@ -132,7 +132,7 @@ class Watched(forms.ModelForm):  # type: ignore[type-arg]
     def label_of(self, name: str) -> str:
         if name in self.fields and self.fields[name].label:
             return str(self.fields[name].label)
-        return str(self.instance._meta.get_field(name).verbose_name)  # type: ignore[union-attr]
+        return str(self.instance._meta.get_field(name).verbose_name)
 
 
 def who_changed(row: models.Model, since: datetime) -> str:
