@@ -64,7 +64,7 @@ from surveys.admin import (
     tag,
     when,
 )
-from surveys.forms import StudyForm, obstacles
+from surveys.forms import StudyForm
 from surveys.instruments.languages import in_language, languages_of
 from surveys.instruments.load import FOLDER, read_consent
 from surveys.instruments.released import conditional, keys_of
@@ -157,7 +157,6 @@ class StudyAdmin(GuidedSetup, DeskAdmin):
             "talks": row.instrument.file.conversation is not None,
             "money": budget.standing(row),
             "resting": resting(row.endpoints.filter(is_active=True)),
-            "obstacles": obstacles(row.languages, row.instrument, row.consent_document),
             "copy_slug": studies.free_slug(row.slug),
             "pilot_people": pilot.filter(is_pilot=True).count(),
             "version": row.versions.last(),
@@ -168,7 +167,9 @@ class StudyAdmin(GuidedSetup, DeskAdmin):
     def save_model(self, request: HttpRequest, obj: Study, form: Any, change: bool) -> None:
         if change:
             versions.keep_first(obj)
-        super().save_model(request, obj, form, change)
+            obj.save(update_fields=form.changed_columns)
+        else:
+            super().save_model(request, obj, form, change)
         made = versions.record(obj, form.cleaned_data.get("reason", ""), user_name(request))
         if made:
             messages.info(request, _("This is version %d now.") % made.number)

@@ -35,6 +35,10 @@ STATE_WORDS = {
 }
 
 
+def state_in_words(study: Study) -> str:
+    return f"{study.get_state_display()}: {STATE_WORDS[Study.State(study.state)]}"
+
+
 class StudyDesk:
     """Mixed into the study's admin."""
 
@@ -87,9 +91,7 @@ class StudyDesk:
             return redirect(f"admin:surveys_study_{to}", pk)
         if study.state != before:
             self.log_change(request, study, f"{before} to {study.state}")
-        messages.success(
-            request, f"{study.get_state_display()}: {STATE_WORDS[Study.State(study.state)]}"
-        )
+        messages.success(request, state_in_words(study))
         return redirect("admin:surveys_study_change", pk)
 
     def check_page(self, request: HttpRequest, pk: int) -> HttpResponse:

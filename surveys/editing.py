@@ -52,6 +52,19 @@ class Watched(forms.ModelForm):  # type: ignore[type-arg]
         if self.instance.pk and self.fields:
             self.fields["opened"].initial = self.opened_now(self.instance)
 
+    def save(self, commit: bool = True) -> Any:
+        """Stores the fields that were changed, so that a state or a step of others' stays."""
+        if not (commit and self.instance.pk):
+            return super().save(commit)
+        self.instance.save(update_fields=self.changed_columns)
+        self._save_m2m()  # type: ignore[attr-defined]
+        return self.instance
+
+    @property
+    def changed_columns(self) -> list[str]:
+        columns = {field.name for field in self.instance._meta.concrete_fields}
+        return [name for name in self.changed_data if name in columns]
+
     @property
     def stored_names(self) -> list[str]:
         own = [name for name in self._meta.fields or () if name in self.fields]

@@ -1,11 +1,14 @@
 """A study's states and versions: who may come in, what people keep, what stays out of releases."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from collection import candidates, trials
 from collection.export.selection import select
@@ -233,3 +236,24 @@ def test_a_version_costs_no_query_per_page(study: Study) -> None:
     versions.keep_first(study)
     assert alice.row.version
     assert queries(alice) == without
+
+
+def test_a_release_knows_each_persons_protocol(study: Study, tmp_path: Path) -> None:
+    """Rows are what the person's own version asked for, and the release is sound."""
+    set_protocol(study, conversations_per_type=1, max_conversations=1, opening_models=4)
+    early, late = Person(study, PROLIFIC_PID="early"), Person(study, PROLIFIC_PID="late")
+    early.survey()
+    other = Study.objects.get().protocol_json | {"candidates": "samples", "opening_models": 2}
+    change(study, protocol_json=other)
+    late.survey()
+    for person in (early, late):
+        Participant.objects.filter(pk=person.row.pk).update(instructed_at=timezone.now())
+        person.converse()
+    write_release(Study.objects.get(), tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "assignments.jsonl").open()]
+    opening = [(row["user_id"], row["candidates"]) for row in rows if row["turn"] == 0]
+    assert opening == [("user0", "models")] * 4 + [("user1", "samples")] * 2
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["protocol"]["candidates"] == "samples"
+    assert [p["candidates"] for p in manifest["earlier_protocols"]] == ["models"]
+    call_command("validate", str(tmp_path))

@@ -38,9 +38,16 @@ def build(plan: Plan, rows: dict[str, int], simulated_rows: dict[str, int]) -> d
         "replacements": replacements(plan),
         "anchors": anchors(plan),
         "protocol": study.protocol.model_dump(mode="json"),
+        **earlier_protocols(plan),
         "instruments": instruments(plan),
         "consent_texts": consent_texts(plan),
     }
+
+
+def earlier_protocols(plan: Plan) -> dict[str, Any]:
+    """Those that people met before the study's protocol was changed, if it was."""
+    found = [protocol.model_dump(mode="json") for protocol in plan.book.earlier]
+    return {"earlier_protocols": found} if found else {}
 
 
 def software_version() -> str:
@@ -101,7 +108,7 @@ def anchors(plan: Plan) -> dict[str, int]:
     """Code of each opening prompt that the study gave -> conversations released with it."""
     used = {released.pk for _user, released in plan.selection.conversations()}
     rows = Conversation.objects.filter(participant__study=plan.study).exclude(anchor="")
-    counts = Counter({anchor.code: 0 for anchor in plan.study.protocol.anchors})
+    counts = Counter({a.code: 0 for protocol in plan.book.protocols for a in protocol.anchors})
     counts.update(code for pk, code in rows.values_list("pk", "anchor") if pk in used)
     return sorted_counts(counts)
 

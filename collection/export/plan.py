@@ -1,15 +1,16 @@
 """What one release is made from, decided once for all of its files."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
 from collection.export.codebook import Codebook
 from collection.export.columns import KeyOrder
 from collection.export.merge import Version
-from collection.export.selection import Selection, select
+from collection.export.selection import ReleasedUser, Selection, select
 from surveys.models import Instrument, Study
+from surveys.protocol import Protocol
 
 T = TypeVar("T")
 
@@ -25,14 +26,35 @@ class Plan:
     book: Codebook
     order: KeyOrder = "codebook"
     with_pilot: bool = False
+    protocols: Mapping[int, Protocol] = field(default_factory=dict)
+    """Version of the study -> its protocol."""
+
+    def protocol_of(self, user: ReleasedUser) -> Protocol:
+        """The one that this person met."""
+        if user.version is None:
+            return self.study.protocol
+        return self.protocols[user.version]
 
 
 def make_plan(study: Study, order: KeyOrder = "codebook", *, with_pilot: bool = False) -> Plan:
     """Raises DomainError if the versions of the instrument cannot be released together."""
     answered = released_instruments(study, with_pilot=with_pilot)
-    book = Codebook(tuple(map(version_of, answered)), study.protocol)
+    protocols = {row.pk: row.protocol for row in study.versions.only("protocol_json")}
+    selection = select(study, with_pilot=with_pilot)
+    met = sorted({user.version for user in selection.users if user.version is not None})
+    texts = dict.fromkeys(as_text(protocols[version]) for version in met)
+    earlier = [text for text in texts if text != as_text(study.protocol)]
+    book = Codebook(
+        tuple(map(version_of, answered)),
+        study.protocol,
+        tuple(map(Protocol.model_validate_json, earlier)),
+    )
     assert book.survey  # refused before a row is written
-    return Plan(study, select(study, with_pilot=with_pilot), book, order, with_pilot)
+    return Plan(study, selection, book, order, with_pilot, protocols)
+
+
+def as_text(protocol: Protocol) -> str:
+    return protocol.model_dump_json()
 
 
 def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ class ReleasedUser:
     pk: int
     number: int
     is_simulated: bool
+    version: int | None = None
+    """Database id of the study's version that they came in."""
     conversations: list[ReleasedConversation] = field(default_factory=list)
 
     @property
@@ -65,12 +67,12 @@ def select(study: Study, *, with_pilot: bool = False) -> Selection:
     rows = (
         study.participants.released(with_pilot=with_pilot)
         .order_by("survey_finished_at", "pk")
-        .values_list("pk", "is_simulated", "seed")
+        .values_list("pk", "is_simulated", "seed", "version")
     )
     users: list[ReleasedUser] = []
     seeds: dict[int, int] = {}
-    for number, (pk, is_simulated, seed) in enumerate(rows):
-        users.append(ReleasedUser(pk, number, is_simulated))
+    for number, (pk, is_simulated, seed, version) in enumerate(rows):
+        users.append(ReleasedUser(pk, number, is_simulated, version))
         seeds[pk] = seed
     finished, conversations_left_out = sort_out(study, seeds.keys())
     _number_conversations(users, seeds, finished)

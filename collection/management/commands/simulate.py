@@ -115,7 +115,9 @@ def fit_study(slug: str) -> Study:
             f"them. Use a fresh data folder ({SURE}) or another study."
         )
     if not study.is_open and study.state != Study.State.DRAFT:
-        raise CommandError(f"The study {slug!r} takes nobody: it is {study.state}.")
+        raise CommandError(
+            f"The study {slug!r} is {study.state} and takes nobody: go on with it at the desk."
+        )
     talks = study.instrument.file.conversation is not None
     if talks and not study.endpoints.filter(is_active=True).exists():
         raise CommandError(f"The study {slug!r} has no active model endpoint to talk with.")
