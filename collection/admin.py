@@ -30,7 +30,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -293,7 +293,7 @@ class ParticipantAdmin(ReadOnlyAdmin):
     list_display = ["number", "stage", "in_study", "recruitment_id", "arrived", "completed"]
     arrived = when("arrived_at", gettext_lazy("arrived"))
     completed = when("completed_at", gettext_lazy("complete"))
-    list_filter = [StageFilter, "study", "is_simulated", "is_recruited"]
+    list_filter = [StageFilter, "study", "is_pilot", "is_simulated", "is_recruited"]
     search_fields = ["=id", "recruitment_id"]
     search_help_text = gettext_lazy("Number of the participant, or study_id")
     ordering = ["-pk"]
@@ -308,7 +308,9 @@ class ParticipantAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("stage"))
     def stage(self, row: Participant) -> str:
         words = standing.in_words(row)
-        return format_html("{} {}", words, tag(_("simulated"))) if row.is_simulated else words
+        marks = [(_("pilot"), row.is_pilot), (_("simulated"), row.is_simulated)]
+        shown = [(tag(word),) for word, is_so in marks if is_so]
+        return format_html("{} {}", words, format_html_join(" ", "{}", shown)) if shown else words
 
     @display(description=gettext_lazy("study"), ordering="study")
     def in_study(self, row: Participant) -> str:

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db.models import URLField
+from django.db.models import Q, URLField
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminRadioSelectWidget
@@ -135,13 +136,26 @@ class ConsentChoiceForm(Watched):
         return self.instance
 
 
+class EndpointsField(forms.ModelMultipleChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        """With what keeps a model from being drawn."""
+        lacking = []
+        if not obj.is_active:
+            lacking.append(_("switched off"))
+        if obj.key_name and obj.key_name not in settings.MODEL_KEYS:
+            lacking.append(_("the key %s is not set on this server") % obj.key_name)
+        return f"{obj} ({', '.join(lacking)})" if lacking else str(obj)
+
+
 class ModelsForm(Watched):
-    endpoints = forms.ModelMultipleChoiceField(
-        ModelEndpoint.objects.filter(is_active=True),
+    endpoints = EndpointsField(
+        ModelEndpoint.objects.none(),
         required=False,
         label=gettext_lazy("Models"),
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text=gettext_lazy("Those that are switched on. They are drawn as the protocol says."),
+        help_text=gettext_lazy(
+            "Those that are switched on, and the study's own. They are drawn as the protocol says."
+        ),
     )
 
     class Meta:
@@ -150,6 +164,9 @@ class ModelsForm(Watched):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        own = Q(pk__in=self.instance.endpoints.values("pk"))
+        known = ModelEndpoint.objects.filter(Q(is_active=True) | own)
+        self.fields["endpoints"].queryset = known  # type: ignore[attr-defined]
         self.fields["endpoints"].initial = self.instance.endpoints.all()
 
     def save(self, commit: bool = True) -> Any:

@@ -78,6 +78,9 @@ def test_it_works(admin_client: Client, model_server: ModelServer, kept_connecti
     alice = Person(study, PROLIFIC_PID="alice").ready()
     alice.converse()
     assert alice.row.completed_at and alice.row.is_pilot
+    text = words(admin_client.get(url(alice.row)))
+    assert "pilot</span>" in text
+    assert "version 1 of the study" in text
 
 
 def test_a_double_click_makes_one_study(admin_client: Client) -> None:

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from collection import protocol_file
 from collection.models import ModelEndpoint
+from collection.setup_forms import ModelsForm
 from surveys.instruments.load import InstrumentError
 from surveys.models import Instrument, Study
 from tests.admin_pages import words
@@ -62,6 +63,11 @@ def test_into_an_empty_server(study: Study, file: dict[str, Any]) -> None:
     assert made.study.endpoints.count() == 4
     assert not made.study.endpoints.filter(is_active=True).exists()
     assert "switched off until you have given them keys" in made.notes[0]
+    form = ModelsForm({"endpoints": list(made.study.endpoints.all())}, instance=made.study)
+    assert "(switched off" in str(form["endpoints"])
+    assert form.is_valid(), form.errors  # the set-up does not lose them
+    form.save()
+    assert made.study.endpoints.count() == 4
 
 
 def test_a_consent_text_that_is_not_here_is_named(file: dict[str, Any]) -> None:
