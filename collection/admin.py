@@ -170,7 +170,9 @@ class StudyAdmin(GuidedSetup, DeskAdmin):
             obj.save(update_fields=form.changed_columns)
         else:
             super().save_model(request, obj, form, change)
-        made = versions.record(obj, form.cleaned_data.get("reason", ""), user_name(request))
+        # The form asks for a reason where the edit itself makes a version.
+        reason = form.cleaned_data.get("reason") or versions.FOUND
+        made = versions.record(obj, reason, user_name(request))
         if made:
             messages.info(request, _("This is version %d now.") % made.number)
         others = obj.participants.exclude(instrument=obj.instrument_id).filter(

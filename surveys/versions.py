@@ -17,6 +17,7 @@ from surveys.models import Study, StudyVersion
 PARTS = ("protocol_json", "consent_document", "languages", "endpoints_json")
 """… and the instrument: what a version holds."""
 FIRST = "As the study was when its first version was kept."
+FOUND = "Changed outside the desk, and found at an edit of something else."
 
 
 @dataclass(frozen=True)

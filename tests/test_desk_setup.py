@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from collection import trials
 from collection.models import EndpointTest, ModelEndpoint
+from surveys import versions
 from surveys.models import Study
 from tests.admin_pages import list_url, study_form, url, words
 from tests.model_server import ModelServer
@@ -133,8 +134,12 @@ def test_a_change_needs_a_reason_and_shows_as_a_version(admin_client: Client, st
     text = words(admin_client.get(reverse("admin:surveys_study_versions", args=[study.pk])))
     assert "Too long." in text and "admin" in text
     assert "<dt>protocol.opening_models</dt><dd><del>4</del> <ins>2</ins></dd>" in text
+    study.refresh_from_db()
     admin_client.post(url(study), study_form(study, title="Another", reason=""))
     assert study.versions.count() == 2  # a title is no part of what people meet
+    study.endpoints.remove(study.endpoints.earliest("pk"))
+    assert admin_client.post(url(study), study_form(study, reason="")).status_code == 302
+    assert study.versions.get(number=3).reason == versions.FOUND
 
 
 def opened(client: Client, study: Study) -> str:
