@@ -136,7 +136,7 @@ class ConsentChoiceForm(Watched):
         return self.instance
 
 
-class EndpointsField(forms.ModelMultipleChoiceField):
+class EndpointsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     def label_from_instance(self, obj: Any) -> str:
         """With what keeps a model from being drawn."""
         lacking = []
