@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin import SimpleListFilter, display
@@ -33,15 +32,17 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from collection import budget, endpoints, llm, standing, transcript
+from collection import budget, history, registry, standing, transcript, trials
+from collection.desk_registry import RegistryDesk
 from collection.desk_review import ReviewPages
+from collection.desk_setup import GuidedSetup
 from collection.desk_watch import WatchPages
 from collection.export.cells import Said, cells
 from collection.export.write import files_of
@@ -57,12 +58,11 @@ from collection.models import (
     ReplyReport,
     Utterance,
 )
-from surveys import access, readout, retention
+from surveys import access, readout, retention, studies, versions
 from surveys.admin import InstrumentAdmin
 from surveys.desk import LINE, DeskAdmin, ReadOnlyAdmin, link_to, tag, when
 from surveys.desk_withdrawals import Withdrawals
-from surveys.draws import new_seed
-from surveys.forms import StudyForm, obstacles
+from surveys.forms import StudyForm
 from surveys.instruments.languages import in_language, languages_of
 from surveys.instruments.load import FOLDER, read_consent
 from surveys.instruments.released import conditional, keys_of
@@ -77,22 +77,22 @@ Outcome = ModelCall.Outcome
 PROLIFIC = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
 """What Prolific fills in for each person."""
 
-TRY_PROMPT = "Hello! Please say in one or two sentences what you can help with."
-TRY_LIMIT_S = 30.0
-
 
 @admin.register(Study)
-class StudyAdmin(ReviewPages, WatchPages, DeskAdmin):
+class StudyAdmin(GuidedSetup, ReviewPages, WatchPages, DeskAdmin):
     study_path = "pk"
     verbs = {**DeskAdmin.verbs, "view": "see"}
     form = StudyForm
     list_display = ["title", "link", "state", "arrived", "consented", "surveyed", "complete"]
     list_display += ["declined", "active_models"]
     search_fields = ["title", "slug"]
-    readonly_fields = ["participant_link", "prolific_link", "is_demo"]
+    readonly_fields = ["state", "participant_link", "prolific_link", "is_demo"]
+    list_before_template = "admin/surveys/study/begin.html"
+    change_form_before_template = "admin/opened.html"
     prepopulated_fields = {"slug": ["title"]}
     fieldsets = [
-        (None, {"fields": ["title", "slug", "state", "is_demo", "locale", "budget_usd"]}),
+        (None, {"fields": ["title", "slug", "state", "is_demo", "locale"]}),
+        (gettext_lazy("Money"), {"fields": ["budget_usd", "expected_people"]}),
         (
             gettext_lazy("Recruitment"),
             {
@@ -111,7 +111,7 @@ class StudyAdmin(ReviewPages, WatchPages, DeskAdmin):
             gettext_lazy("Questionnaire and protocol"),
             {"fields": ["instrument", "languages", "protocol_json"]},
         ),
-        (gettext_lazy("Consent"), {"fields": ["consent_document"]}),
+        (gettext_lazy("Consent"), {"fields": ["consent_document", "reason"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
@@ -152,6 +152,7 @@ class StudyAdmin(ReviewPages, WatchPages, DeskAdmin):
         return initial
 
     def page_context(self, row: Study) -> dict[str, Any]:
+        pilot = row.participants.released(with_pilot=True)
         return {
             "retention": retention.in_words(row),
             "export_all": reverse("export-all", args=[row.slug]),
@@ -162,13 +163,27 @@ class StudyAdmin(ReviewPages, WatchPages, DeskAdmin):
             "talks": row.instrument.file.conversation is not None,
             "money": budget.standing(row),
             "resting": resting(row.endpoints.filter(is_active=True)),
-            "obstacles": obstacles(row.languages, row.instrument, row.consent_document),
+            "copy_slug": studies.free_slug(row.slug),
+            "pilot_people": pilot.filter(is_pilot=True).count(),
+            "version": row.versions.last(),
+            "study": row,
+            **self.state_context(row),
         }
 
     def save_model(self, request: HttpRequest, obj: Study, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if not change:
+        if change:
+            if not self.has_change_permission(request, obj):
+                raise PermissionDenied
+            versions.keep_first(obj)
+            obj.save(update_fields=form.changed_columns)
+        else:
+            super().save_model(request, obj, form, change)
             access.make_owner(request.user, obj)
+        # The form asks for a reason where the edit itself makes a version.
+        reason = form.cleaned_data.get("reason") or versions.FOUND
+        made = versions.record(obj, reason, user_name(request))
+        if made:
+            messages.info(request, _("This is version %d now.") % made.number)
         others = obj.participants.exclude(instrument=obj.instrument_id).filter(
             survey_finished_at__isnull=True, stopped_at__isnull=True, screened_at__isnull=True
         )
@@ -221,6 +236,10 @@ class StudyAdmin(ReviewPages, WatchPages, DeskAdmin):
     @display(description=gettext_lazy("active models"), ordering="active_models")
     def active_models(self, row: Any) -> int:
         return int(row.active_models)
+
+
+def user_name(request: HttpRequest) -> str:
+    return str(request.user.get_username())
 
 
 def consent_to_begin_with(instrument: Instrument) -> dict[str, Any]:
@@ -288,7 +307,7 @@ class ParticipantAdmin(Withdrawals, ReadOnlyAdmin):
     list_display = ["number", "stage", "in_study", "recruitment_id", "arrived", "completed"]
     arrived = when("arrived_at", gettext_lazy("arrived"))
     completed = when("completed_at", gettext_lazy("complete"))
-    list_filter = [StageFilter, "study", "is_simulated", "is_recruited"]
+    list_filter = [StageFilter, "study", "is_pilot", "is_simulated", "is_recruited"]
     search_fields = ["=id", "recruitment_id"]
     search_help_text = gettext_lazy("Number of the participant, or study_id")
     ordering = ["-pk"]
@@ -303,7 +322,9 @@ class ParticipantAdmin(Withdrawals, ReadOnlyAdmin):
     @display(description=gettext_lazy("stage"))
     def stage(self, row: Participant) -> str:
         words = standing.in_words(row)
-        return format_html("{} {}", words, tag(_("simulated"))) if row.is_simulated else words
+        marks = [(_("pilot"), row.is_pilot), (_("simulated"), row.is_simulated)]
+        shown = [(tag(word),) for word, is_so in marks if is_so]
+        return format_html("{} {}", words, format_html_join(" ", "{}", shown)) if shown else words
 
     @display(description=gettext_lazy("study"), ordering="study")
     def in_study(self, row: Participant) -> str:
@@ -514,8 +535,26 @@ class ReplyReportAdmin(ReadOnlyAdmin):
         return link_to(row.utterance.interaction.conversation)
 
 
+class TagFilter(SimpleListFilter):
+    """By the words that researchers gave endpoints."""
+
+    title = gettext_lazy("tag")
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(tag, tag) for tag in registry.tags_in_use()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        # By hand: SQLite cannot look into a JSON list, and there are tens of endpoints.
+        wanted = self.value()
+        if not wanted:
+            return queryset
+        rows = ModelEndpoint.objects.values_list("pk", "tags")
+        return queryset.filter(pk__in=[pk for pk, tags in rows if wanted in tags])
+
+
 @admin.register(ModelEndpoint)
-class ModelEndpointAdmin(DeskAdmin):
+class ModelEndpointAdmin(RegistryDesk, DeskAdmin):
     """Models: added, switched off, and tried with one click.
 
     One in no study yet is everybody's who may change a study; one in several takes the right to
@@ -526,10 +565,12 @@ class ModelEndpointAdmin(DeskAdmin):
     verbs = {**DeskAdmin.verbs, "view": "see", "delete": "change"}
 
     form = EndpointForm
-    list_display = ["long_name", "demo", "is_active", "state", "key", "used_in", "drawn"]
+    list_display = ["long_name", "demo", "tagged", "is_active", "state", "key", "used_in", "drawn"]
     list_display += ["outcomes", "try_button"]
     list_editable = ["is_active"]
-    list_filter = ["is_active", "is_demo", "studies", "model_family"]
+    list_filter = [TagFilter, "is_active", "is_demo", "studies", "model_family"]
+    list_before_template = "admin/collection/modelendpoint/load.html"
+    change_form_before_template = "admin/opened.html"
     list_after_template = "admin/collection/modelendpoint/try_form.html"
     search_fields = ["long_name", "short_name", "litellm_model"]
     readonly_fields = ["is_demo"]
@@ -538,7 +579,15 @@ class ModelEndpointAdmin(DeskAdmin):
         ManyToManyField: {"widget": UnfoldAdminCheckboxSelectMultipleWidget},
     }
     fieldsets = [
-        (None, {"fields": ["long_name", "short_name", "is_active", "is_demo", "studies"]}),
+        (
+            None,
+            {
+                "fields": [
+                    *["long_name", "short_name", "is_active", "is_demo", "studies", "tags"],
+                    *["note", "reason"],
+                ]
+            },
+        ),
         (
             gettext_lazy("How it is called"),
             {"fields": ["litellm_model", "api_base", "key_name", "parameters", "header", "weight"]},
@@ -602,6 +651,10 @@ class ModelEndpointAdmin(DeskAdmin):
 
     def save_model(self, request: HttpRequest, obj: ModelEndpoint, form: Any, change: bool) -> None:
         obj.is_demo = obj.litellm_model.startswith(f"{PROVIDER}/")
+        before = ModelEndpoint.objects.get(pk=obj.pk).as_met if change else None
+        # save_related, which comes next, needs them: the studies are stored there.
+        form.studies_before = registry.before_edit(obj.pk)
+        form.met_before = before
         super().save_model(request, obj, form, change)
         calls = obj.calls.count() if change and TREATMENT & set(form.changed_data) else 0
         if calls:
@@ -618,17 +671,29 @@ class ModelEndpointAdmin(DeskAdmin):
         if obj.key_name and obj.key_name not in settings.MODEL_KEYS:
             messages.warning(request, _("The key %s is not set on this server.") % obj.key_name)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        reason = form.cleaned_data.get("reason") or SWITCHED
+        studies_before = form.studies_before
+        registry.after_edit(
+            form.instance, form.met_before, studies_before, reason, user_name(request)
+        )
+
     def page_context(self, row: ModelEndpoint) -> dict[str, Any]:
         return {
             "drawn": self.drawn(row),
             "outcomes": endings(row),
-            "spent": endpoints.spent(row),
             "rest": rest_of(row),
+            "history": history.of(row),
         }
 
     @display(description=gettext_lazy("mark"), ordering="is_demo")
     def demo(self, row: ModelEndpoint) -> SafeString | None:
         return tag(_("Demo")) if row.is_demo else None
+
+    @display(description=gettext_lazy("tags"))
+    def tagged(self, row: ModelEndpoint) -> str:
+        return ", ".join(row.tags)
 
     @display(description=gettext_lazy("state"), ordering="resting_until")
     def state(self, row: ModelEndpoint) -> SafeString | None:
@@ -666,19 +731,13 @@ class ModelEndpointAdmin(DeskAdmin):
         endpoint = get_object_or_404(self.own_rows(request), pk=pk)
         if not self.has_change_permission(request, endpoint):
             raise PermissionDenied
-        sent = [
-            {"role": "system", "content": endpoint.header},
-            {"role": "user", "content": TRY_PROMPT},
-        ]
-        reply = async_to_sync(llm.complete)(
-            endpoint.spec, sent, limit_s=TRY_LIMIT_S, seed=new_seed() % 2**31
-        )
+        [(_test, reply)] = trials.run([endpoint], user_name(request))
         self.log_change(request, endpoint, f"Tried: {reply.outcome}")
         context = self.admin_site.each_context(request) | {
             "opts": self.opts,
             "title": _("Test of %s") % endpoint,
             "endpoint": endpoint,
-            "sent": sent,
+            "sent": trials.messages_to(endpoint),
             "reply": reply,
             "outcome": Outcome(reply.outcome),
             "media": self.media,
@@ -692,6 +751,8 @@ def used_in(row: ModelEndpoint) -> list[int]:
     links = ModelEndpoint.studies.through.objects.filter(modelendpoint=row.pk)
     return list(links.values_list("study_id", flat=True))
 
+
+SWITCHED = "Switched on or off in the list."
 
 TREATMENT = {"header", "parameters", "litellm_model", "api_base", "long_name"}
 """Fields that say what participants met."""

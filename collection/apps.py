@@ -5,9 +5,10 @@ class CollectionConfig(AppConfig):
     name = "collection"
 
     def ready(self) -> None:
-        from collection import budget, passing_on, reviewing
-        from surveys import enrolment
+        from collection import budget, passing_on, readiness, reviewing
+        from surveys import enrolment, studies
 
         enrolment.arriving.connect(budget.check_room, dispatch_uid="budget")
+        studies.opening.connect(readiness.refuse_unready, dispatch_uid="readiness")
         enrolment.consenting.connect(budget.reserve, dispatch_uid="budget")
         reviewing.decided.connect(passing_on.pass_on, dispatch_uid="recruiter")

@@ -54,7 +54,7 @@ def for_opening(conversation: Conversation, attempt: int) -> Plan:
     """A fresh draw for each attempt. Raises DomainError if no model can be drawn."""
     participant, protocol = conversation.participant, conversation.participant.protocol
     arm = model_set_of(participant)
-    known = {endpoint.pk: endpoint for endpoint in drawable(participant.study, arm)}
+    known = {endpoint.pk: endpoint for endpoint in drawable(participant, arm)}
     wanted = 1 if protocol.repeats_models else protocol.opening_models
     usable = endpoints.awake(known, wanted, timezone.now())
     draw = assignment.draw(
@@ -80,8 +80,8 @@ def for_opening(conversation: Conversation, attempt: int) -> Plan:
 
 def for_continuing(conversation: Conversation) -> Plan:
     """The model that was locked in, under the system prompt that was chosen with it."""
-    endpoint = endpoints.with_limits().get(pk=conversation.endpoint_id)
     participant = conversation.participant
+    endpoint = as_met(participant, endpoints.with_limits().get(pk=conversation.endpoint_id))
     asked = Asked(endpoint, header(participant, endpoint, conversation.arm), conversation.arm)
     return Plan(
         "locked",
@@ -100,8 +100,9 @@ def replacement(
     if not left:
         return None
     pk = rng(conversation.seed, "replacement", attempt, slot).choice(left)
-    endpoint = endpoints.with_limits().get(pk=pk)
-    return Asked(endpoint, endpoint.header, model_set_of(conversation.participant))
+    participant = conversation.participant
+    endpoint = as_met(participant, endpoints.with_limits().get(pk=pk))
+    return Asked(endpoint, endpoint.header, model_set_of(participant))
 
 
 def model_set_of(participant: Participant) -> str:
@@ -110,18 +111,39 @@ def model_set_of(participant: Participant) -> str:
     return rng(participant.seed, "model_set").choice(sets) if sets else ""
 
 
-def drawable(study: Study, arm: str) -> list[ModelEndpoint]:
-    """The study's active endpoints that have money left. Raises DomainError without any."""
-    active = endpoints.with_limits().filter(studies=study, is_active=True)
+def drawable(participant: Participant, arm: str) -> list[ModelEndpoint]:
+    """The active endpoints of the person's version that have money left, as they were in it.
+
+    Raises DomainError without any.
+    """
+    active = endpoints.with_limits().filter(is_active=True)
+    if participant.version is None:
+        active = active.filter(studies=participant.study)
+    else:
+        active = active.filter(long_name__in=participant.version.endpoints_json)
     if arm:
-        active = active.filter(long_name__in=study.protocol.model_sets[arm])
-    found = [endpoint for endpoint in active if endpoints.has_money(endpoint)]
+        active = active.filter(long_name__in=participant.protocol.model_sets[arm])
+    found = [as_met(participant, row) for row in active if endpoints.has_money(row)]
     if not found:
         raise DomainError(
             "no_models",
             _("No model can be reached at the moment. Your message is kept; please come back."),
         )
     return found
+
+
+def as_met(participant: Participant, endpoint: ModelEndpoint) -> ModelEndpoint:
+    """With the header and the parameters that the person's version of the study has, unsaved.
+
+    An edit would otherwise change a model in the middle of somebody's conversation.
+    """
+    if participant.version is None:
+        return endpoint
+    kept = participant.version.endpoints_json.get(endpoint.long_name)
+    if kept:
+        endpoint.header, endpoint.parameters = kept["header"], kept["parameters"]
+        endpoint.weight = kept["weight"]
+    return endpoint
 
 
 def asked_first(

@@ -68,7 +68,9 @@ def usual_number(participant: Participant) -> int:
     """How many conversations people have in all; none where the instrument is a survey only."""
     if participant.file.conversation is None:
         return 0
-    return participant.protocol.conversations_per_type * len(participant.file.task.types)
+    protocol = participant.protocol
+    of_all_types = protocol.conversations_per_type * len(participant.file.task.types)
+    return min(of_all_types, protocol.max_conversations or of_all_types)
 
 
 def wanted(participant: Participant) -> int:
@@ -82,7 +84,8 @@ def wanted(participant: Participant) -> int:
     if not participant.is_recruited and still_open:
         return usual_number(participant)
     per_type = participant.protocol.conversations_per_type
-    return per_type * len(still_open) + sum(own[code] for code in own if code not in still_open)
+    left = per_type * len(still_open) + sum(own[code] for code in own if code not in still_open)
+    return min(left, usual_number(participant))
 
 
 def closed_types(participant: Participant) -> set[str]:

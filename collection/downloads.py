@@ -13,18 +13,23 @@ from surveys import access, audit
 from surveys.models import Study
 from surveys.sending import streamed
 
+WITH_PILOT = "-with-pilot"
+"""In the names of files that hold a pilot's people."""
+
 
 @staff_member_required
 @require_GET
 def download(request: HttpRequest, slug: str, name: str) -> StreamingHttpResponse:
     """One of the study's files, by name: survey, conversations, utterances, models, paradata."""
     study = exportable(request, slug)
-    if name not in files_of(study):
+    with_pilot = asks_for_pilot(request)
+    if name not in files_of(study, with_pilot=with_pilot):
         raise Http404(name)
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
-    write_file(study, name, file)
-    audit.write(request.user, "exported", study, study, file=name)
-    return streamed(request, file, f"{study.slug}-{name}.jsonl", "application/x-ndjson")
+    write_file(study, name, file, with_pilot=with_pilot)
+    audit.write(request.user, "exported", study, study, file=name, with_pilot=with_pilot)
+    filename = f"{study.slug}{WITH_PILOT * with_pilot}-{name}.jsonl"
+    return streamed(request, file, filename, "application/x-ndjson")
 
 
 @staff_member_required
@@ -33,9 +38,16 @@ def download_all(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     """All files and what describes them, as a zip."""
     study = exportable(request, slug)
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
-    write_zip(study, file)
-    audit.write(request.user, "exported", study, study, file="zip")
-    return streamed(request, file, f"{study.slug}.zip", "application/zip")
+    with_pilot = asks_for_pilot(request)
+    write_zip(study, file, with_pilot=with_pilot)
+    audit.write(request.user, "exported", study, study, file="zip", with_pilot=with_pilot)
+    filename = f"{study.slug}{WITH_PILOT * with_pilot}.zip"
+    return streamed(request, file, filename, "application/zip")
+
+
+def asks_for_pilot(request: HttpRequest) -> bool:
+    """Only on this very word are a pilot's people released."""
+    return request.GET.get("pilot") == "with"
 
 
 def exportable(request: HttpRequest, slug: str) -> Study:

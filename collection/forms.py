@@ -7,14 +7,19 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from collection import registry
 from collection.llm import addresses
 from collection.llm.client import OURS
+from collection.models import ModelEndpoint
+from surveys.editing import Watched
 from surveys.forms import DocumentField
 
+TAG_LIMIT = 50
 
-class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
+
+class EndpointForm(Watched):
     """A model endpoint. Keys are chosen by name; their values are never seen here."""
 
     key_name = forms.ChoiceField(
@@ -22,6 +27,20 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         widget=UnfoldAdminSelectWidget,
         help_text=gettext_lazy("The server's environment sets it as REFRACT_KEY_NAME."),
+    )
+    tags = forms.CharField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        label=gettext_lazy("Tags"),
+        help_text=gettext_lazy("Words to find it by, with commas between them: current, pilot."),
+    )
+    reason = forms.CharField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        label=gettext_lazy("Reason for the change"),
+        help_text=gettext_lazy(
+            "Needed where people of a study may meet the model: its studies get a new version."
+        ),
     )
     parameters = DocumentField(
         rows=6,
@@ -42,6 +61,29 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
         field = self.fields.get("key_name")
         if isinstance(field, forms.ChoiceField):  # absent from the pages that only show
             field.choices = key_choices(self.instance.key_name)
+
+        if "tags" in self.fields:
+            self.initial["tags"] = ", ".join(self.instance.tags)
+
+    def clean_tags(self) -> list[str]:
+        words = (" ".join(word.split()) for word in self.cleaned_data["tags"].split(","))
+        found = list(dict.fromkeys(word for word in words if word))
+        if long := [word for word in found if len(word) > TAG_LIMIT]:
+            raise ValidationError(
+                _("%(tag)s is longer than %(limit)d characters; put commas between tags.")
+                % {"tag": long[0], "limit": TAG_LIMIT}
+            )
+        return found
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if self.instance.pk and not cleaned.get("reason", "").strip():
+            before = ModelEndpoint.objects.get(pk=self.instance.pk)
+            if registry.needs_reason(before, cleaned, cleaned.get("studies", ())):
+                self.add_error(
+                    "reason", _("Please say why: people may be taking part in its studies.")
+                )
+        return cleaned
 
     def clean_parameters(self) -> dict[str, Any]:
         parameters = an_object(self.cleaned_data["parameters"])

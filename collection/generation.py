@@ -154,7 +154,7 @@ def as_slot(call: ModelCall, conversation: Conversation, turn: int, attempt: int
         call_id=call.pk,
         endpoint_id=call.endpoint_id,
         model=call.endpoint.long_name,
-        spec=call.endpoint.spec,
+        spec=replace(call.endpoint.spec, parameters=call.parameters),
         messages=call.messages,
         seed=assignment.reply_seed(conversation.seed, turn, attempt, call.slot, call.try_number),
         try_number=call.try_number,
@@ -448,7 +448,10 @@ def take_over(attempt_id: int) -> Work | None:
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
     attempt = (
         Attempt.objects.select_for_update(of=("self",))
-        .select_related("interaction__conversation__participant__study")
+        .select_related(
+            "interaction__conversation__participant__study",
+            "interaction__conversation__participant__version",
+        )
         .filter(free, pk=attempt_id, settled_at__isnull=True)
         .first()
     )

@@ -55,9 +55,9 @@ def arrive(study: Study, parameters: Mapping[str, str], known: Participant | Non
     if found:
         submissions.keep(arrival, found)
         return found
-    if not study.is_open:
-        raise DomainError("closed", _("This study is not taking new participants at the moment."))
     simulated = is_simulated(study, parameters)
+    if not (study.is_open or (simulated and study.state == Study.State.DRAFT)):
+        raise DomainError("closed", _("This study is not taking new participants at the moment."))
     if simulated and study.participants.real().exists():
         raise DomainError("real_people", _("This study has real participants."))
     arriving.send(Study, study=study)
@@ -73,9 +73,9 @@ def storable(text: str) -> str:
 
 
 def find(study: Study, external_id: str) -> Participant | None:
-    people = Participant.objects.select_related("study", "instrument")
+    people = Participant.objects.select_related("study", "instrument", "version")
     return (
-        people.defer("instrument__document")
+        people.defer("instrument__document", "version__consent_document")
         .filter(identity__study=study, identity__external_id=external_id)
         .first()
     )
@@ -90,13 +90,16 @@ def enrol(
     arrival: Arrival = submissions.FROM_NOWHERE,
 ) -> Participant:
     submissions.take_place(arrival.recruitment)
+    version = study.versions.last()
     participant = Participant.objects.create(
         study=study,
-        instrument=study.instrument,
+        instrument=version.instrument if version else study.instrument,
+        version=version,
         came_by=arrival.recruitment,
         recruitment_id=parameters.get("STUDY_ID", "")[:100],
         is_recruited=bool(external_id),
         is_simulated=simulated,
+        is_pilot=study.state == Study.State.PILOT,
     )
     kept = {
         name[:100]: value[:500]
@@ -129,7 +132,15 @@ def is_simulated(study: Study, parameters: Mapping[str, str]) -> bool:
         raise DomainError("forged", _("This link is not complete.")) from error
 
 
-def filled_consent(study: Study, language: str = "") -> dict[str, Any]:
+def consent_of(participant: Participant) -> dict[str, Any]:
+    """What this person reads before they take part."""
+    document = participant.terms.consent_document
+    return filled_consent(participant.study, participant.language, document)
+
+
+def filled_consent(
+    study: Study, language: str = "", document: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The consent document in a language, with the study's settings in place of placeholders."""
     if unread := study.get_deferred_fields():
         study.refresh_from_db(fields=unread)
@@ -142,9 +153,10 @@ def filled_consent(study: Study, language: str = "") -> dict[str, Any]:
         "platform_name": study.platform_name,
         "withdrawal_days": study.withdrawal_days,
     }
-    document: dict[str, Any] = _filled(in_language(study.consent_document, language), values)
-    document["facts"] = [fact for fact in document.get("facts", ()) if fact["text"].strip()]
-    return document
+    chosen = in_language(document or study.consent_document, language)
+    filled: dict[str, Any] = _filled(chosen, values)
+    filled["facts"] = [fact for fact in filled.get("facts", ()) if fact["text"].strip()]
+    return filled
 
 
 def _filled(part: Any, values: Mapping[str, Any]) -> Any:
@@ -170,7 +182,7 @@ def show_consent(participant: Participant) -> None:
 def consent(participant: Participant) -> None:
     """Keep that the person consented, and to which text. A second time changes nothing."""
     consenting.send(Participant, participant=participant)
-    document = filled_consent(participant.study, participant.language)
+    document = consent_of(participant)
     sha256 = fingerprint(document)
     text, _created = ConsentText.objects.get_or_create(
         study=participant.study,

@@ -13,9 +13,14 @@ from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from surveys.decisions import LEAST_REASON, MOST_BONUS, REJECTIONS
+from surveys.editing import Watched
 from surveys.instruments.diff import incompatible
 from surveys.instruments.languages import in_language, languages_of
 from surveys.instruments.load import (
@@ -31,11 +36,11 @@ from surveys.instruments.load import (
 )
 from surveys.languages import INTERFACE, Language
 from surveys.models import (
-    OPEN_STATES,
     ConsentText,
     Instrument,
     Participant,
     Response,
+    Study,
     prism_protocol,
 )
 from surveys.protocol import Protocol
@@ -107,7 +112,7 @@ def checked_texts(document: Any) -> Any:
     return document
 
 
-class StudyForm(forms.ModelForm):  # type: ignore[type-arg]
+class StudyForm(Watched):
     """A study's settings; both documents are checked as a whole."""
 
     languages = forms.MultipleChoiceField(
@@ -123,7 +128,7 @@ class StudyForm(forms.ModelForm):  # type: ignore[type-arg]
         rows=20,
         label=gettext_lazy("Protocol"),
         initial=prism_protocol,
-        help_text=gettext_lazy("A change also holds for those who are taking part now."),
+        help_text=gettext_lazy("For people who come from now on; others finish on theirs."),
     )
     consent_document = DocumentField(
         rows=30,
@@ -134,6 +139,16 @@ class StudyForm(forms.ModelForm):  # type: ignore[type-arg]
             "are filled in. In place of a text there may be one for each language: "
             '{"en": "Yes", "es": "Sí"}, all of them listed under languages. Give every change a '
             "version of its own."
+        ),
+    )
+
+    reason = forms.CharField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        label=gettext_lazy("Reason for the change"),
+        help_text=gettext_lazy(
+            "Once people can take part, a change of questionnaire, protocol, consent or languages "
+            "makes a new version and needs a reason."
         ),
     )
 
@@ -196,10 +211,18 @@ class StudyForm(forms.ModelForm):  # type: ignore[type-arg]
         if instrument and consent:
             own = languages_of(instrument.document)[0]
             cleaned["languages"] = [c for c in cleaned.get("languages", []) if c != own]
-            if cleaned.get("state") in OPEN_STATES and not self.instance.is_demo:
+            if self.instance.is_open and not self.instance.is_demo:
                 for obstacle in obstacles(cleaned["languages"], instrument, consent):
                     self.add_error("languages", obstacle)
+        if self.makes_version(cleaned) and not cleaned.get("reason", "").strip():
+            self.add_error("reason", _("Please say why: people may be taking part in this study."))
         return cleaned
+
+    def makes_version(self, cleaned: dict[str, Any]) -> bool:
+        if not self.instance.pk or self.instance.state == Study.State.DRAFT:
+            return False
+        parts = ("instrument", "protocol_json", "consent_document", "languages")
+        return any(n in cleaned and cleaned[n] != getattr(self.instance, n) for n in parts)
 
 
 def obstacles(languages: Iterable[str], instrument: Instrument, consent: Any) -> list[str]:

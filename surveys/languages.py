@@ -9,7 +9,7 @@ from django.utils.translation import get_language_info
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 from surveys.instruments.languages import languages_of
-from surveys.models import Instrument, Study
+from surveys.models import Instrument, Study, StudyVersion
 
 INTERFACE: dict[str, str] = dict(settings.LANGUAGES)
 """Code -> its own name, of every language that the pages themselves speak."""
@@ -36,19 +36,23 @@ class Language:
         return "rtl" if self.code.split("-")[0] in settings.LANGUAGES_BIDI else "ltr"
 
 
-def offered(study: Study, instrument: Instrument) -> tuple[Language, ...]:
-    """The instrument's own language, then those of the study that all its parts have.
+def offered(
+    study: Study, instrument: Instrument, version: StudyVersion | None = None
+) -> tuple[Language, ...]:
+    """The instrument's own language, then those of the study, or of one of its versions, that
+    all its parts have.
 
     Translations that nobody reviewed are offered by a demo study alone. One query, and none
     where there is no translation.
     """
     own, *translations = instrument.file.spoken
-    if not study.languages:
+    terms = version or study
+    if not terms.languages:
         return (Language(own),)
-    consent = languages_of(study.consent_document)
+    consent = languages_of(terms.consent_document)
     candidates = [
         code
-        for code in dict.fromkeys(study.languages)
+        for code in dict.fromkeys(terms.languages)
         if code in translations and code in consent and code in INTERFACE
     ]
     reviewed = set(instrument.reviews.values_list("language", flat=True)) if candidates else set()

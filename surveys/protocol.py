@@ -39,6 +39,8 @@ class Protocol(BaseModel):
     conversations_in_all: dict[str, PositiveInt] = Field(default_factory=dict)
     """Conversation type -> how many the whole study needs; then it is offered no more. Types not
     named have no end."""
+    max_conversations: int | None = Field(default=None, ge=1, le=100)
+    """Of a person in all, of whichever types they choose; none: all of every type."""
     type_order: Literal["drawn", "fixed"] = "drawn"
     attribute_order: Literal["drawn", "fixed"] = "drawn"
     opening_models: int = Field(default=4, ge=1, le=8)
@@ -133,5 +135,24 @@ PRESETS = {
         attribute_order="fixed",
         min_opening_replies=1,
         max_turns=None,
+    ),
+    "quick-pilot": Protocol(
+        name="quick-pilot",
+        paradata=True,
+        paste="discourage",
+        conversations_per_type=1,
+        max_conversations=1,
+    ),
+    "personalisation": Protocol(
+        name="personalisation",
+        paradata=True,
+        paste="discourage",
+        candidates="prompts",
+        opening_models=2,
+        system_prompts={
+            "plain": "{header}",
+            "personal": "{header}\n\nThe person you are talking with has asked for this: "
+            "{system_string}",
+        },
     ),
 }

@@ -140,7 +140,12 @@ def take(participant: Participant, wishes: list[Wish]) -> None:
 
 def same_kind(participant: Participant) -> list[Q]:
     """Conditions on rows of participants' who share a quota with this one."""
-    return [Q(participant__is_simulated=participant.is_simulated)]
+    return [
+        Q(
+            participant__is_simulated=participant.is_simulated,
+            participant__is_pilot=participant.is_pilot,
+        )
+    ]
 
 
 def is_taking_part(participant: Participant) -> bool:
@@ -152,7 +157,7 @@ def is_taking_part(participant: Participant) -> bool:
 def kind_of(participant: Participant) -> str:
     if participant.is_simulated:
         return People.SIMULATED
-    return People.PILOT if participant.study.state == Study.State.PILOT else People.LIVE
+    return People.PILOT if participant.is_pilot else People.LIVE
 
 
 def places_taken(cells: Collection[int], people: str, besides: Participant) -> Counter[int]:

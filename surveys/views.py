@@ -91,7 +91,7 @@ def consent(request: VisitorRequest) -> HttpResponse:
             return response
     enrolment.show_consent(participant)
     context: dict[str, object] = {
-        "consent": enrolment.filled_consent(participant.study, participant.language),
+        "consent": enrolment.consent_of(participant),
         "errors": errors,
     }
     context |= study_context(participant)

@@ -76,7 +76,7 @@ def forget(response: HttpResponse, study: Study) -> None:
 
 
 VISITORS = (
-    Participant.objects.select_related("study", "instrument", "consent")
+    Participant.objects.select_related("study", "instrument", "version", "consent")
     # A quarter of a page's cost was in columns that it never shows.
     .only(
         *("study", "key", "seed", "is_recruited", "language", "survey_finished_at", "withdrawn_at"),
@@ -85,6 +85,7 @@ VISITORS = (
         *("study__slug", "study__is_demo", "study__languages", "study__protocol_json"),
         *("study__contact_email", "study__budget_usd"),
         *("instrument__sha256", "consent__participant"),
+        *("version__protocol_json", "version__languages"),
     )
     .order_by()
 )
@@ -102,7 +103,7 @@ def find(study_slug: str, visit: Visit | None) -> Participant | None:
 
 def meet(request: HttpRequest, participant: Participant) -> tuple[Language, ...]:
     """Speak a language that the study offers the person, and remember it. Returns all of them."""
-    offered = languages.offered(participant.study, participant.instrument)
+    offered = languages.offered(participant.study, participant.instrument, participant.version)
     language = languages.choose(offered, wanted_by(request, participant.language))
     set_to(participant, language, offered)
     translation.activate(language)
@@ -127,7 +128,9 @@ def speak(request: HttpRequest, study: Study) -> str:
 def speak_to(request: HttpRequest, study: Study, participant: Participant | None) -> str:
     instrument = participant.instrument if participant else study.instrument
     chosen = participant.language if participant else ""
-    language = languages.choose(languages.offered(study, instrument), wanted_by(request, chosen))
+    version = participant.version if participant else None
+    offered = languages.offered(study, instrument, version)
+    language = languages.choose(offered, wanted_by(request, chosen))
     translation.activate(language)
     return language
 

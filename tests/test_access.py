@@ -126,6 +126,16 @@ DESK: dict[str, tuple[str, set[str]]] = {
     "admin:surveys_study_review_approve": ("POST", REVIEW),
     "admin:surveys_study_review_check": ("POST", REVIEW),
     "admin:surveys_study_watch": ("GET", SEE),
+    "admin:surveys_study_step": ("POST", CHANGE),
+    "admin:surveys_study_check": ("GET", SEE),
+    "admin:surveys_study_versions": ("GET", SEE),
+    "admin:surveys_study_copy": ("POST", ADMIN),
+    "admin:surveys_study_file": ("GET", SEE),
+    "admin:surveys_study_begin": ("GET", ADMIN),
+    "admin:surveys_study_from_file": ("GET", ADMIN),
+    "admin:surveys_study_load_models": ("POST", CHANGE),
+    "admin:surveys_study_set_up": ("GET", CHANGE),
+    "admin:collection_modelendpoint_load": ("POST", CHANGE | STRANGER),
     "admin:surveys_recruitment_study": ("GET", SEE),
     "admin:surveys_recruitment_table": ("GET", CHANGE),
     "admin:surveys_recruitment_dry_run": ("GET", SEE),
@@ -306,6 +316,7 @@ def path_of(address: Address, country: Country) -> str:
         values["object_id"] = values["pk"] = values["id"] = row_of(found[1], found[2], country)
     if "/study/<int:pk>/" in route:
         values["pk"] = country.study.pk
+    values["step"] = "check" if "set-up" in route else "pause"
     if "/review/" in route:
         values["person"] = Participant.objects.get(completed_at__isnull=False).pk
     if address.name.endswith("_vouch"):
@@ -342,7 +353,12 @@ def expected(address: Address) -> list[tuple[str, dict[str, str], set[str]]]:
     name = address.name
     if name in DESK:
         method, who = DESK[name]
-        fields = {"language": "es", "reviewer": "Ada", "until": timezone.now().isoformat()}
+        fields = {
+            "preset": "prism",
+            "language": "es",
+            "reviewer": "Ada",
+            "until": timezone.now().isoformat(),
+        }
         return [(method, fields, who)]
     if name in PUBLIC:
         return [("GET", {}, {*ACTORS})]

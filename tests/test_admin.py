@@ -36,6 +36,15 @@ from surveys.models import (
     WithdrawalReceipt,
 )
 from surveys.wording import item_labels
+from tests.admin_pages import (
+    endpoint_form,
+    list_url,
+    save_endpoint,
+    save_study,
+    study_form,
+    url,
+    words,
+)
 from tests.cast import HEADER, set_protocol, use_models
 from tests.drafts import page, parsed
 from tests.model_server import ModelServer
@@ -48,20 +57,6 @@ EDITABLE = [Study, ModelEndpoint, ProviderLimit, QuotaTable, Membership, ApiToke
 READ_ONLY = [model for model in OURS if model not in EDITABLE]
 ADDED = [Instrument]
 """Rows of which can be added, and never changed."""
-
-
-def list_url(model: Any, query: str = "") -> str:
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist") + query
-
-
-def url(row: Any, page: str = "change") -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_{page}", args=[row.pk])
-
-
-def words(response: Any) -> str:
-    """A page's text, with all runs of space as one."""
-    assert response.status_code == 200, response
-    return " ".join(response.content.decode().split())
 
 
 @pytest.fixture
@@ -432,27 +427,6 @@ def test_a_study_counts_its_people_once(admin_client: Client, study: Study) -> N
     assert "/s/prism/" in words(response)
 
 
-def study_form(study: Study, **changes: Any) -> dict[str, Any]:
-    """The study's edit form as its page would send it."""
-    names = ["title", "slug", "locale", "contact_name", "contact_email", "ethics_reference"]
-    names += ["ethics_contact", "payment", "platform_name", "completion_code", "completion_url"]
-    names += ["return_url", "withdrawal_days"]
-    documents = {
-        "protocol_json": json.dumps(study.protocol_json),
-        "consent_document": json.dumps(study.consent_document),
-    }
-    fields = {name: getattr(study, name) for name in names} | {"languages": study.languages}
-    return fields | documents | {"instrument": study.instrument_id, "state": "live"} | changes
-
-
-def save_study(client: Client, study: Study, **changes: Any) -> Any:
-    response = client.post(url(study), study_form(study, **changes))
-    study.refresh_from_db()
-    for name in ("protocol",):
-        study.__dict__.pop(name, None)
-    return response
-
-
 def test_a_study_can_be_edited(admin_client: Client, study: Study) -> None:
     changed = study.protocol_json | {"conversations_per_type": 1}
     response = save_study(admin_client, study, title="Wave 2", protocol_json=json.dumps(changed))
@@ -549,10 +523,12 @@ def test_a_language_needs_questionnaire_consent_and_reviewer(
 def test_closed_and_demo_studies_may_wait_for_a_reviewer(
     admin_client: Client, study: Study
 ) -> None:
+    Study.objects.update(state=Study.State.PAUSED)
     speak_spanish(study)
-    assert save_study(admin_client, study, languages=["es"], state="paused").status_code == 302
+    assert save_study(admin_client, study, languages=["es"]).status_code == 302
     text = words(admin_client.get(url(study)))
     assert "Nobody has reviewed the questionnaire in Español yet" in text
+    Study.objects.update(state=Study.State.LIVE)
     assert save_study(admin_client, study, languages=["es"]).status_code == 200
     Study.objects.update(is_demo=True)
     assert save_study(admin_client, study, languages=["es"]).status_code == 302
@@ -622,22 +598,6 @@ def test_an_instrument_reads_as_its_pages(admin_client: Client, study: Study) ->
     for question in study.instrument.file.questions():
         assert f"<code>{question.code}</code>" in text
     assert "...was factual and informative" in text
-
-
-def endpoint_form(endpoint: ModelEndpoint, **changes: Any) -> dict[str, Any]:
-    names = ["long_name", "short_name", "longcode", "model_family", "model_provider"]
-    names += ["provider_code", "model_provider_type", "model_type", "link", "header"]
-    names += ["litellm_model", "api_base", "key_name", "weight"]
-    fields = {name: getattr(endpoint, name) for name in names}
-    documents = {"parameters": json.dumps(endpoint.parameters), "default_params": "{}"}
-    studies = list(endpoint.studies.values_list("pk", flat=True))
-    return fields | documents | {"studies": studies, "is_active": "on"} | changes
-
-
-def save_endpoint(client: Client, endpoint: ModelEndpoint, **changes: Any) -> Any:
-    response = client.post(url(endpoint), endpoint_form(endpoint, **changes), follow=True)
-    endpoint.refresh_from_db()
-    return response
 
 
 @pytest.fixture

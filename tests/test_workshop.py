@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from surveys import studies
 from surveys.instruments.load import FOLDER, LENGTH_LIMIT, keep, store
 from surveys.models import Instrument, Study, TranslationReview
 from surveys.protocol import PRESETS
@@ -221,7 +222,8 @@ def test_a_survey_becomes_a_study(admin_client: Client) -> None:
     saved = admin_client.post(reverse("admin:surveys_study_add"), fields)
     assert saved.status_code == 302, saved.context["errors"]
     study = Study.objects.get()
-    assert study.protocol == PRESETS["survey"]
+    assert (study.protocol, study.state) == (PRESETS["survey"], Study.State.DRAFT)
+    studies.launch(study, "ada")
     somebody = Person(study)
     somebody.survey()
     assert somebody.row.completed_at

@@ -63,11 +63,10 @@ REPLIES = (
 def assignment_rows(plan: Plan) -> Iterator[Row]:
     """One row for each row of utterances.jsonl, in its order."""
     names = dict(ModelEndpoint.objects.values_list("pk", "long_name"))
-    protocol = plan.study.protocol
     numbers = count()
     for user, released, conversation in conversations(plan.selection, REPLIES):
         for turn in conversation.interactions.all():
-            about = about_turn(user, released, conversation, turn, protocol)
+            about = about_turn(user, released, conversation, turn, plan.protocol_of(user))
             ids = {reply: f"ut{next(numbers)}" for reply in turn.utterances.all()}
             for reply, utterance_id in ids.items():
                 values = about | about_draw(reply, names) | about_reply(reply)

@@ -1,6 +1,6 @@
 """The rules of assignments.jsonl: one row per utterance, and what a turn's say together."""
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -10,6 +10,7 @@ from collection.export.known import Known, KnownUtterance, digest
 from collection.export.lines import Deviation, File, Line, Problem, show
 from collection.export.shape import Sequence, is_sound, row_problems
 from collection.export.tables import LOCKED
+from surveys.protocol import Protocol
 
 Row = Mapping[str, Any]
 
@@ -56,7 +57,7 @@ class Checker:
     def __init__(self, known: Known, book: Codebook) -> None:
         self.known = known
         self.table = book.assignments
-        self.protocol = book.protocol
+        self.protocols = book.protocols
         self.sequence = Sequence("ut")
         self.seen: set[str] = set()
         self.turns: dict[str, list[Reply]] = {}
@@ -119,15 +120,14 @@ class Checker:
         unlisted = [name for name in row["eligible"] if listed is not None and name not in listed]
         if unlisted:
             yield Problem("reference", f"eligible: {show(unlisted[0])} is not in models.jsonl")
-        protocol = self.protocol
         known: dict[str, Container[str | None]] = {
-            "arm": protocol.system_prompts or protocol.model_sets or (None,),
-            "anchor": (None, *(anchor.code for anchor in protocol.anchors)),
+            "arm": {arm for protocol in self.protocols for arm in arms_of(protocol)},
+            "anchor": {None, *(a.code for protocol in self.protocols for a in protocol.anchors)},
         }
         for key, codes in known.items():
             if row[key] not in codes:
                 yield Problem("protocol", f"the protocol does not have the {key} {show(row[key])}")
-        if row["is_replacement"] and protocol.on_failure != "replace":
+        if row["is_replacement"] and all(p.on_failure != "replace" for p in self.protocols):
             yield Problem("protocol", "is_replacement, but the protocol replaces no model")
 
     def turn_problems(self, turn: list[Reply]) -> Iterator[Problem]:
@@ -147,24 +147,22 @@ class Checker:
         yield from self.conversation_problems(turn)
 
     def opening_problems(self, turn: list[Reply]) -> Iterator[Problem]:
-        row, protocol = turn[0].row, self.protocol
-        if (row["candidates"], row["strategy"]) != (protocol.candidates, protocol.assignment):
-            yield Problem(
-                "protocol",
-                f"{row['candidates']} drawn {row['strategy']}, the protocol says "
-                f"{protocol.candidates} drawn {protocol.assignment}",
-            )
+        row = turn[0].row
+        said = [f"{p.candidates} drawn {p.assignment}" for p in self.protocols]
+        drawn = f"{row['candidates']} drawn {row['strategy']}"
+        if drawn not in said:
+            yield Problem("protocol", f"{drawn}, the protocol says {' or '.join(said)}")
         is_one = row["candidates"] != "models"
         if is_one and len({reply.model for reply in turn}) > 1:
             yield Problem("candidates", f"{row['candidates']} are of one model, not of several")
         arms = [reply.row["arm"] for reply in turn]
-        models = protocol.model_sets.get(arms[0])
+        sets = [p.model_sets[arms[0]] for p in self.protocols if arms[0] in p.model_sets]
         if row["candidates"] == "prompts":
             if len(set(arms)) < len(arms):
                 yield Problem("arm", "two replies are of one system prompt")
         elif len(set(arms)) > 1:
             yield Problem("arm", "replies to one person are of several arms")
-        elif models is not None and not set(row["eligible"]) <= set(models):
+        elif sets and not any(set(row["eligible"]) <= set(models) for models in sets):
             yield Problem("eligible", f"not all are in the protocol's set {show(arms[0])}")
         if row["strategy"] in ("uniform", "fixed"):
             yield from uniform_problems(turn)
@@ -189,11 +187,17 @@ class Checker:
     def anchor_problems(self, conversation_id: str, code: str | None) -> Iterator[Problem]:
         """The conversation opens with the words that the protocol has under the code."""
         conversation = self.known.conversations.get(conversation_id)
-        given = next((a.text for a in self.protocol.anchors if a.code == code), None)
-        if given is None or conversation is None or not conversation.is_sound:
+        given = {
+            digest(a.text.strip()) for p in self.protocols for a in p.anchors if a.code == code
+        }
+        if not given or conversation is None or not conversation.is_sound:
             return
-        if conversation.opening_prompt != digest(given.strip()):
+        if conversation.opening_prompt not in given:
             yield Problem("anchor", f"{conversation_id} does not open with {show(code)}")
+
+
+def arms_of(protocol: Protocol) -> Iterable[str | None]:
+    return protocol.system_prompts or protocol.model_sets or (None,)
 
 
 def draw_problems(row: Row, utterance: KnownUtterance) -> Iterator[Problem]:

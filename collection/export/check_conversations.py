@@ -45,7 +45,7 @@ def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
             problems += item_problems(row["conversation_history"], book.model_item)
         turns: list[Turn] | None = None
         if is_sound(problems):
-            turns, meant = meaning(row, book.protocol)
+            turns, meant = meaning(row, book.protocols)
             problems += meant
         if isinstance(user_id, str):
             problems += user_problems(known, strangers, line)
@@ -115,7 +115,7 @@ def known_conversation(
     )
 
 
-def meaning(row: Row, protocol: Protocol) -> tuple[list[Turn] | None, list[Problem]]:
+def meaning(row: Row, protocols: tuple[Protocol, ...]) -> tuple[list[Turn] | None, list[Problem]]:
     """(the turns, or None if they can't be told apart; what is wrong with the row's values)"""
     problems = [*minutes_problems(row), *seconds_problems(row)]
     turns, broken = split(row["conversation_history"])
@@ -131,7 +131,7 @@ def meaning(row: Row, protocol: Protocol) -> tuple[list[Turn] | None, list[Probl
     for item in row["conversation_history"]:
         problems += text_problems(item)
     for number, turn in enumerate(turns):
-        problems += reply_problems(number, turn, protocol)
+        problems += reply_problems(number, turn, protocols)
         problems += choice_problems(number, turn)
     problems += locked_problems(turns)
     return turns, problems
@@ -173,15 +173,15 @@ def text_problems(item: Row) -> Iterator[Problem]:
         yield Problem("text", f"turn {item['turn']}: the {item['role']}'s text is not stripped")
 
 
-def reply_problems(number: int, turn: Turn, protocol: Protocol) -> Iterator[Problem]:
+def reply_problems(number: int, turn: Turn, protocols: tuple[Protocol, ...]) -> Iterator[Problem]:
     """A protocol may allow more replies of the first turn than PRISM's four, or repeated models."""
     replies = turn.replies
     if number == 0:
-        most = most_replies(protocol)
+        most = max(map(most_replies, protocols))
         if not 1 <= len(replies) <= most:
             yield Problem("replies", f"turn 0 has {len(replies)} replies, not 1 to {most}")
         is_repeated = len({reply["model_name"] for reply in replies}) < len(replies)
-        if is_repeated and not protocol.repeats_models:
+        if is_repeated and not any(protocol.repeats_models for protocol in protocols):
             yield Problem("models-distinct", "turn 0 has two replies of one model")
     elif len(replies) != CONTINUING_REPLIES:
         yield Problem("replies", f"turn {number} has {len(replies)} replies, not 2")

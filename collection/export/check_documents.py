@@ -16,13 +16,13 @@ from surveys.protocol import PRESETS, Protocol
 
 def codebook_of(folder: Path) -> tuple[Codebook | None, list[Deviation]]:
     """(None if there is no sound one; what is wrong with the folder's own description)"""
-    protocol, problems = protocol_of(folder)
+    protocols, problems = protocols_of(folder)
     path = find_path(folder, documents.NAME)
     if path is None:
-        return documents.shipped(protocol), problems
+        return documents.shipped(protocols[0]), problems
     name = path.relative_to(folder).as_posix()
     try:
-        book = documents.read(path, protocol)
+        book = documents.read(path, *protocols)
         assert book.survey  # the versions fit together
     except (OSError, ValueError, RecursionError, DomainError) as error:
         reason = " ".join(str(error).split())
@@ -34,18 +34,22 @@ def codebook_of(folder: Path) -> tuple[Codebook | None, list[Deviation]]:
     ]
 
 
-def protocol_of(folder: Path) -> tuple[Protocol, list[Deviation]]:
-    """The manifest's, which may allow more than PRISM's does; PRISM's if there is none."""
+def protocols_of(folder: Path) -> tuple[list[Protocol], list[Deviation]]:
+    """The manifest's, which may allow more than PRISM's does; PRISM's if there is none.
+
+    The study's own comes first, then those that people met before it was changed.
+    """
     content = _content(find_path(folder, manifest.NAME))
     found = content.get("protocol") if isinstance(content, dict) else None
     if found is None:
-        return PRESETS["prism"], []
+        return [PRESETS["prism"]], []
     try:
-        return Protocol.model_validate(found), []
-    except ValueError as error:
+        earlier = content.get("earlier_protocols", [])
+        return [Protocol.model_validate(document) for document in (found, *earlier)], []
+    except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         problem = Deviation(manifest.NAME, 0, "protocol", f"cannot be used: {reason}")
-        return PRESETS["prism"], [problem]
+        return [PRESETS["prism"]], [problem]
 
 
 def hash_deviations(folder: Path, name: str, book: Codebook) -> Iterator[Deviation]:

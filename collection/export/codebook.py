@@ -27,6 +27,12 @@ class Codebook:
 
     versions: tuple[Version, ...]
     protocol: Protocol = PRESETS["prism"]
+    earlier: tuple[Protocol, ...] = ()
+    """Other protocols that people of the release met, in versions of the study."""
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        return (self.protocol, *self.earlier)
 
     @cached_property
     def survey(self) -> Table:
@@ -89,7 +95,7 @@ class Codebook:
 
     @property
     def _replies(self) -> int:
-        return tables.most_replies(self.protocol)
+        return max(map(tables.most_replies, self.protocols))
 
     @property
     def tables(self) -> dict[str, Table]:

@@ -29,13 +29,13 @@ def of(book: Codebook) -> Any:
     return found if len(found) > 1 else found[0]
 
 
-def read(path: Path, protocol: Protocol) -> Codebook:
+def read(path: Path, protocol: Protocol, *earlier: Protocol) -> Codebook:
     """Raises OSError or ValueError if there is no sound instrument in the file."""
     content = json.loads(path.read_text(encoding="utf-8"))
     found = content if isinstance(content, list) else [content]
     if not found:
         raise ValueError("it is empty")
-    return Codebook(tuple(version_in(document) for document in found), protocol)
+    return Codebook(tuple(version_in(document) for document in found), protocol, earlier)
 
 
 def version_in(document: Any) -> Version:

@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet
 
 from collection.export.plan import Plan
 from collection.models import Conversation, ModelCall, Utterance
-from surveys.models import Consent, Study
+from surveys.models import Consent
 
 NAME = "manifest.json"
 
@@ -34,13 +34,20 @@ def build(plan: Plan, rows: dict[str, int], simulated_rows: dict[str, int]) -> d
             "conversations": sorted_counts(selection.conversations_left_out),
             "questions": questions_left_out(plan),
         },
-        "calls": calls(study),
+        "calls": calls(plan),
         "replacements": replacements(plan),
         "anchors": anchors(plan),
         "protocol": study.protocol.model_dump(mode="json"),
+        **earlier_protocols(plan),
         "instruments": instruments(plan),
-        "consent_texts": consent_texts(study),
+        "consent_texts": consent_texts(plan),
     }
+
+
+def earlier_protocols(plan: Plan) -> dict[str, Any]:
+    """Those that people met before the study's protocol was changed, if it was."""
+    found = [protocol.model_dump(mode="json") for protocol in plan.book.earlier]
+    return {"earlier_protocols": found} if found else {}
 
 
 def software_version() -> str:
@@ -59,14 +66,14 @@ def questions_left_out(plan: Plan) -> list[str]:
     return sorted({q.code for file in files for q in file.questions() if q.release.form == "none"})
 
 
-def calls(study: Study) -> dict[str, dict[str, dict[str, int]]]:
+def calls(plan: Plan) -> dict[str, dict[str, dict[str, int]]]:
     """Model -> type of conversation -> outcome -> number of calls, of everybody in the survey file.
 
     Conversations that are not released count too: what failed tells of a model as well.
     """
     found: dict[str, dict[str, dict[str, int]]] = {}
     rows = (
-        asked(study)
+        asked(plan)
         .exclude(outcome=ModelCall.Outcome.PENDING)
         .values_list(
             "endpoint__long_name",
@@ -80,8 +87,8 @@ def calls(study: Study) -> dict[str, dict[str, dict[str, int]]]:
     return found
 
 
-def asked(study: Study) -> QuerySet[ModelCall]:
-    people = study.participants.released()
+def asked(plan: Plan) -> QuerySet[ModelCall]:
+    people = plan.study.participants.released(with_pilot=plan.with_pilot)
     return ModelCall.objects.filter(
         attempt__interaction__conversation__participant__in=people
     ).order_by()
@@ -90,7 +97,7 @@ def asked(study: Study) -> QuerySet[ModelCall]:
 def replacements(plan: Plan) -> dict[str, int]:
     """Models that were asked in the place of others, and replies of theirs that are released."""
     used = {released.pk for _user, released in plan.selection.conversations()}
-    tried = asked(plan.study).filter(is_replacement=True).values_list("attempt", "slot").distinct()
+    tried = asked(plan).filter(is_replacement=True).values_list("attempt", "slot").distinct()
     shown = Utterance.objects.filter(
         interaction__conversation__participant__study=plan.study, call__is_replacement=True
     ).values_list("interaction__conversation", flat=True)
@@ -101,7 +108,7 @@ def anchors(plan: Plan) -> dict[str, int]:
     """Code of each opening prompt that the study gave -> conversations released with it."""
     used = {released.pk for _user, released in plan.selection.conversations()}
     rows = Conversation.objects.filter(participant__study=plan.study).exclude(anchor="")
-    counts = Counter({anchor.code: 0 for anchor in plan.study.protocol.anchors})
+    counts = Counter({a.code: 0 for protocol in plan.book.protocols for a in protocol.anchors})
     counts.update(code for pk, code in rows.values_list("pk", "anchor") if pk in used)
     return sorted_counts(counts)
 
@@ -114,11 +121,10 @@ def instruments(plan: Plan) -> list[dict[str, str]]:
     ]
 
 
-def consent_texts(study: Study) -> list[dict[str, Any]]:
+def consent_texts(plan: Plan) -> list[dict[str, Any]]:
     """The versions that the people of the survey file agreed to, and how many did."""
-    rows = Consent.objects.filter(participant__in=study.participants.released()).values_list(
-        "version", "sha256"
-    )
+    people = plan.study.participants.released(with_pilot=plan.with_pilot)
+    rows = Consent.objects.filter(participant__in=people).values_list("version", "sha256")
     return [
         {"version": version, "sha256": sha256, "people": people}
         for (version, sha256), people in sorted(Counter(rows).items())

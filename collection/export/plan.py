@@ -1,15 +1,16 @@
 """What one release is made from, decided once for all of its files."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
 from collection.export.codebook import Codebook
 from collection.export.columns import KeyOrder
 from collection.export.merge import Version
-from collection.export.selection import Selection, select
+from collection.export.selection import ReleasedUser, Selection, select
 from surveys.models import Instrument, Study
+from surveys.protocol import Protocol
 
 T = TypeVar("T")
 
@@ -24,28 +25,51 @@ class Plan:
     selection: Selection
     book: Codebook
     order: KeyOrder = "codebook"
+    with_pilot: bool = False
+    protocols: Mapping[int, Protocol] = field(default_factory=dict)
+    """Version of the study -> its protocol."""
+
+    def protocol_of(self, user: ReleasedUser) -> Protocol:
+        """The one that this person met."""
+        if user.version is None:
+            return self.study.protocol
+        return self.protocols[user.version]
 
 
-def make_plan(study: Study, order: KeyOrder = "codebook") -> Plan:
+def make_plan(study: Study, order: KeyOrder = "codebook", *, with_pilot: bool = False) -> Plan:
     """Raises DomainError if the versions of the instrument cannot be released together."""
-    book = Codebook(tuple(map(version_of, released_instruments(study))), study.protocol)
+    answered = released_instruments(study, with_pilot=with_pilot)
+    protocols = {row.pk: row.protocol for row in study.versions.only("protocol_json")}
+    selection = select(study, with_pilot=with_pilot)
+    met = sorted({user.version for user in selection.users if user.version is not None})
+    texts = dict.fromkeys(as_text(protocols[version]) for version in met)
+    earlier = [text for text in texts if text != as_text(study.protocol)]
+    book = Codebook(
+        tuple(map(version_of, answered)),
+        study.protocol,
+        tuple(map(Protocol.model_validate_json, earlier)),
+    )
     assert book.survey  # refused before a row is written
-    return Plan(study, select(study), book, order)
+    return Plan(study, selection, book, order, with_pilot, protocols)
 
 
-def files_of(study: Study) -> tuple[str, ...]:
+def as_text(protocol: Protocol) -> str:
+    return protocol.model_dump_json()
+
+
+def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:
     """By name, in the order of the manifest. Without conversations nothing is assigned."""
-    talks = any(row.file.conversation for row in released_instruments(study))
+    talks = any(row.file.conversation for row in released_instruments(study, with_pilot=with_pilot))
     found = (*FILES, ASSIGNMENTS) if talks else FILES
     return (*found, PARADATA) if study.protocol.paradata else found
 
 
-def released_instruments(study: Study) -> list[Instrument]:
+def released_instruments(study: Study, *, with_pilot: bool = False) -> list[Instrument]:
     """The versions that the people of the survey file answered, newest first.
 
     Of nobody: the one they would.
     """
-    used = study.participants.released().values("instrument")
+    used = study.participants.released(with_pilot=with_pilot).values("instrument")
     found = Instrument.objects.filter(pk__in=used).order_by("-created_at", "-pk")
     return list(found) or [study.instrument]
 

@@ -46,6 +46,8 @@ class ReleasedUser:
     pk: int
     number: int
     is_simulated: bool
+    version: int | None = None
+    """Database id of the study's version that they came in."""
     conversations: list[ReleasedConversation] = field(default_factory=list)
 
     @property
@@ -67,17 +69,17 @@ class Selection:
                 yield user, conversation
 
 
-def select(study: Study) -> Selection:
+def select(study: Study, *, with_pilot: bool = False) -> Selection:
     """Six queries, whatever the size; in memory only ids, types and times."""
     rows = (
-        study.participants.released()
+        study.participants.released(with_pilot=with_pilot)
         .order_by("survey_finished_at", "pk")
-        .values_list("pk", "is_simulated", "seed")
+        .values_list("pk", "is_simulated", "seed", "version")
     )
     users: list[ReleasedUser] = []
     seeds: dict[int, int] = {}
-    for number, (pk, is_simulated, seed) in enumerate(rows):
-        users.append(ReleasedUser(pk, number, is_simulated))
+    for number, (pk, is_simulated, seed, version) in enumerate(rows):
+        users.append(ReleasedUser(pk, number, is_simulated, version))
         seeds[pk] = seed
     finished, conversations_left_out = sort_out(study, seeds.keys())
     _number_conversations(users, seeds, finished)
@@ -134,9 +136,10 @@ def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
     known = set(released)
     rows = study.participants.values_list(
         *("pk", "withdrawn_at", "rejected_at", "consent", "screened_at", "screen_reason"),
-        "survey_finished_at",
+        *("survey_finished_at", "is_pilot"),
     )
-    for pk, withdrawn_at, rejected_at, consent, screened_at, screened, survey_finished_at in rows:
+    for pk, withdrawn_at, rejected_at, consent, screened_at, screened, *rest in rows:
+        finished_at, is_pilot = rest
         if pk in known:
             continue
         if withdrawn_at:
@@ -147,8 +150,10 @@ def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
             reasons["no consent"] += 1
         elif screened_at:
             reasons[SCREENED.get(screened, SCREENED[""])] += 1
-        elif survey_finished_at is None:
+        elif finished_at is None:
             reasons["survey not finished"] += 1
+        elif is_pilot:
+            reasons["pilot"] += 1
     return +reasons
 
 

@@ -52,16 +52,20 @@ def snapshot() -> Iterator[None]:
             yield
 
 
-def stream(study: Study, name: str, order: KeyOrder = "codebook") -> Iterator[str]:
+def stream(
+    study: Study, name: str, order: KeyOrder = "codebook", *, with_pilot: bool = False
+) -> Iterator[str]:
     """JSON lines, each with its line end, of one file. Wrap in `snapshot` while people work."""
-    yield from map(line, MAKERS[name](make_plan(study, order)))
+    yield from map(line, MAKERS[name](make_plan(study, order, with_pilot=with_pilot)))
 
 
 def line(row: Row) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False).translate(LINE_ENDS) + "\n"
 
 
-def write_release(study: Study, folder: Path, order: KeyOrder = "codebook") -> dict[str, int]:
+def write_release(
+    study: Study, folder: Path, order: KeyOrder = "codebook", *, with_pilot: bool = False
+) -> dict[str, int]:
     """Write the files and the manifest into a folder; file name -> number of rows.
 
     The files are complete before the first appears in the folder, and the manifest comes last.
@@ -72,7 +76,7 @@ def write_release(study: Study, folder: Path, order: KeyOrder = "codebook") -> d
     # Within the folder: its parent may be another file system, where no rename can come from.
     aside = Path(tempfile.mkdtemp(prefix=".release-", dir=folder))
     try:
-        rows = _write_all(study, aside, order)
+        rows = _write_all(study, aside, order, with_pilot)
         for name in (*rows, *DESCRIPTIONS):
             (aside / name).replace(folder / name)
         for name in MAKERS:  # of an earlier release, which had more
@@ -83,17 +87,17 @@ def write_release(study: Study, folder: Path, order: KeyOrder = "codebook") -> d
     return rows
 
 
-def write_file(study: Study, name: str, file: IO[bytes]) -> None:
+def write_file(study: Study, name: str, file: IO[bytes], *, with_pilot: bool = False) -> None:
     """Write one of `files_of(study)`, as `write_release` would, into an open binary file."""
     with snapshot():
-        for text in stream(study, name):
+        for text in stream(study, name, with_pilot=with_pilot):
             file.write(text.encode())
 
 
-def write_zip(study: Study, file: IO[bytes]) -> None:
+def write_zip(study: Study, file: IO[bytes], *, with_pilot: bool = False) -> None:
     """Write a whole release as a zip into an open binary file."""
     with tempfile.TemporaryDirectory() as folder, ZipFile(file, "w") as archive:
-        rows = _write_all(study, Path(folder), "codebook")
+        rows = _write_all(study, Path(folder), "codebook", with_pilot)
         for name in (*rows, *DESCRIPTIONS):
             member = ZipInfo(f"{study.slug}/{name}", EARLIEST_DATE)
             member.compress_type = ZIP_DEFLATED
@@ -101,12 +105,12 @@ def write_zip(study: Study, file: IO[bytes]) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def _write_all(study: Study, folder: Path, order: KeyOrder) -> dict[str, int]:
+def _write_all(study: Study, folder: Path, order: KeyOrder, with_pilot: bool) -> dict[str, int]:
     rows: dict[str, int] = {}
     simulated_rows: dict[str, int] = {}
     with snapshot():
-        plan = make_plan(study, order)
-        names = files_of(study)
+        plan = make_plan(study, order, with_pilot=with_pilot)
+        names = files_of(study, with_pilot=with_pilot)
         is_simulated = _simulated(plan.selection)
         for name in names:
             file = f"{name}.jsonl"

@@ -46,6 +46,7 @@ async def check_unless_known(url: str) -> None:
 def check(url: str) -> None:
     """Raises AddressRefused unless it is http(s) to a public address. May look a name up."""
     host = host_of(url)
+    check_listed(host)
     if settings.PRIVATE_ADDRESSES:
         return
     refused = verdict(host)
@@ -53,6 +54,17 @@ def check(url: str) -> None:
         refused = look_at(host)
     if refused:
         raise AddressRefused(refused)
+
+
+def check_listed(host: str) -> None:
+    """Raises AddressRefused if this server has a list of hosts and this is none of them."""
+    listed = settings.MODEL_HOSTS
+    if listed and not any(host == name or is_below(host, name) for name in listed):
+        raise AddressRefused(f"{host} is not among this server's REFRACT_MODEL_HOSTS")
+
+
+def is_below(host: str, name: str) -> bool:
+    return name.startswith(".") and host.endswith(name)
 
 
 @lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ from collection.models.endpoints import (
     ProviderLimit,
     Reservation,
 )
+from collection.models.registry import EndpointTest, EndpointVersion
 from collection.models.review import QualityRun, Review
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "Attempt",
     "AttributeRating",
     "Conversation",
+    "EndpointTest",
+    "EndpointVersion",
     "Feedback",
     "Interaction",
     "ModelCall",

@@ -2,13 +2,14 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from collection.llm import ModelSpec
-from surveys.models import Participant, Study
+from surveys.models import Participant, Study, fingerprint
 
 
 class ModelEndpoint(models.Model):
@@ -81,6 +82,12 @@ class ModelEndpoint(models.Model):
         validators=[MinValueValidator(Decimal(0))],
         help_text=_("US dollars in all studies; when they are used up it is no longer drawn."),
     )
+    tags = models.JSONField(
+        default=list, blank=True, help_text=_("Words to find it by, with commas: prism, retired.")
+    )
+    note = models.CharField(
+        max_length=300, blank=True, help_text=_("For researchers: when it was retired, and so on.")
+    )
     resting_until = models.DateTimeField(null=True, blank=True, editable=False)
     """After repeated failures: not drawn until then."""
     rest_reason = models.CharField(max_length=300, blank=True, editable=False)
@@ -107,8 +114,22 @@ class ModelEndpoint(models.Model):
             output_price=self.output_price,
         )
 
+    @property
+    def as_met(self) -> dict[str, Any]:
+        """What decides what participants meet under this name."""
+        return {name: getattr(self, name) for name in MET}
+
+    @property
+    def settings_mark(self) -> str:
+        """Of all that a call depends on; a test prompt holds as long as it stays."""
+        return fingerprint(self.as_met | {"key_name": self.key_name})
+
     def is_resting(self, now: datetime) -> bool:
         return self.resting_until is not None and self.resting_until > now
+
+
+MET = ("litellm_model", "api_base", "header", "parameters", "model_type", "weight")
+"""Fields of an endpoint that participants of a version keep."""
 
 
 class ProviderLimit(models.Model):

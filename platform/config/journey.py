@@ -77,7 +77,7 @@ def progress_of(participant: Participant) -> Progress:
     if participant.stopped_at or participant.screened_at:
         return Progress(_("Stopped"))
     if not has_consented(participant):
-        version = participant.study.consent_document.get("version", "")
+        version = participant.terms.consent_document.get("version", "")
         return Progress(
             _("Welcome"), left=_("Version %s") % version, pieces=pieces(0, 0, 0, total, 0, 0)
         )

@@ -67,6 +67,9 @@ MODEL_KEYS = {
 PRIVATE_ADDRESSES = env("REFRACT_PRIVATE_ADDRESSES", "1" if EMBEDDED else "") == "1"
 """Whether endpoints may be servers of this machine or its network."""
 
+MODEL_HOSTS = env_list("REFRACT_MODEL_HOSTS", "")
+"""Hosts that endpoints may name in their base URL; .example.org means all below it; empty: any."""
+
 DEMO_LATENCY_SCALE = float(env("REFRACT_DEMO_LATENCY", "1"))
 """How long the demo models take, as a share of their own pace; 0 answers at once."""
 

@@ -140,6 +140,13 @@ def parse(name: str, text: str) -> Parsed:
     return Parsed(document, file)
 
 
+def parse_as(name: str, text: str, model: type[M]) -> M:
+    """What another kind of file says. Raises InstrumentError, each line with file, line and key."""
+    if not text.strip():
+        raise InstrumentError(f"{name}: the file is empty; choose another")
+    return _parse(name, text, model)[1]
+
+
 def store(path: Path) -> Instrument:
     """The row of this very version of an instrument, made if it is new. Raises InstrumentError."""
     return keep(read_file(path))

@@ -47,6 +47,7 @@ from surveys.models.study import (
     new_completion_code,
     prism_protocol,
 )
+from surveys.models.versions import StateChange, StudyVersion
 
 __all__ = [
     "HELD",
@@ -78,7 +79,9 @@ __all__ = [
     "Recruitment",
     "Response",
     "Stage",
+    "StateChange",
     "Study",
+    "StudyVersion",
     "Submission",
     "TranslationReview",
     "WebhookEvent",

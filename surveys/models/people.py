@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from surveys.draws import new_seed
 from surveys.instruments.schema import InstrumentFile
 from surveys.models.study import Instrument, Study
+from surveys.models.versions import StudyVersion
 from surveys.protocol import Protocol
 
 
@@ -30,14 +31,16 @@ class ParticipantQuerySet(models.QuerySet["Participant"]):
     def finished_survey(self) -> "ParticipantQuerySet":
         return self.consented().filter(survey_finished_at__isnull=False)
 
-    def released(self) -> "ParticipantQuerySet":
+    def released(self, *, with_pilot: bool = False) -> "ParticipantQuerySet":
         """Rows of survey.jsonl: finished every survey page, and neither withdrawn nor rejected.
 
-        Who came back to find their place in a quota taken has finished it, and has no row.
+        A pilot's people stay out unless they are asked for. Who came back to find their place in a
+        quota taken has finished the survey, and has no row.
         """
-        return self.finished_survey().filter(
+        found = self.finished_survey().filter(
             withdrawn_at__isnull=True, rejected_at__isnull=True, screened_at__isnull=True
         )
+        return found if with_pilot else found.filter(is_pilot=False)
 
 
 class Participant(models.Model):
@@ -50,6 +53,10 @@ class Participant(models.Model):
 
     study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="participants")
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
+    version = models.ForeignKey(
+        StudyVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="participants"
+    )
+    """Of the study, as it was when the person came; empty while a study has none."""
     key = models.CharField(max_length=40, unique=True, default=new_key, editable=False)
     """The secret of the personal link."""
     seed = models.BigIntegerField(default=new_seed, editable=False)
@@ -68,6 +75,8 @@ class Participant(models.Model):
     is_recruited = models.BooleanField(default=False)
     """Came with a recruiter's id, so the quota of conversations per type binds."""
     is_simulated = models.BooleanField(default=False, editable=False)
+    is_pilot = models.BooleanField(default=False, editable=False)
+    """Came while the study was a pilot: kept apart, and not released unless asked for."""
     language = models.CharField(max_length=16, blank=True)
     """Empty until one is chosen: then the instrument's own is used."""
 
@@ -100,8 +109,13 @@ class Participant(models.Model):
         return self.instrument.in_language(self.language)
 
     @property
+    def terms(self) -> StudyVersion | Study:
+        """Protocol, consent document and languages that this person began with."""
+        return self.version or self.study
+
+    @property
     def protocol(self) -> Protocol:
-        return self.study.protocol
+        return self.terms.protocol
 
     @property
     def released_locale(self) -> str:

@@ -123,6 +123,11 @@ class Study(models.Model):
         validators=[MinValueValidator(Decimal(0))],
         help_text=_("US dollars for model calls. Near it, new people are asked to come later."),
     )
+    expected_people = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text=_("How many are to finish; the check before launch compares it to the budget."),
+    )
     is_demo = models.BooleanField(default=False)
 
     locale = models.CharField(

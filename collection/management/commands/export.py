@@ -24,9 +24,20 @@ class Command(BaseCommand):
             help="key order: the codebook's, or that of PRISM's files on GitHub",
         )
 
+        parser.add_argument(
+            "--with-pilot",
+            action="store_true",
+            help="also release people who came while the study was a pilot",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            rows = write_release(find(options["study"]), options["out"], options["order"])
+            rows = write_release(
+                find(options["study"]),
+                options["out"],
+                options["order"],
+                with_pilot=options["with_pilot"],
+            )
         except OSError as error:
             raise CommandError(f"Cannot write the release: {error}") from error
         except DomainError as error:

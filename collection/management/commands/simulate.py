@@ -114,8 +114,10 @@ def fit_study(slug: str) -> Study:
             f"The study {slug!r} has real participants, and simulated ones must not mix with "
             f"them. Use a fresh data folder ({SURE}) or another study."
         )
-    if not study.is_open:
-        raise CommandError(f"The study {slug!r} is closed: open it at the desk first.")
+    if not study.is_open and study.state != Study.State.DRAFT:
+        raise CommandError(
+            f"The study {slug!r} is {study.state} and takes nobody: go on with it at the desk."
+        )
     talks = study.instrument.file.conversation is not None
     if talks and not study.endpoints.filter(is_active=True).exists():
         raise CommandError(f"The study {slug!r} has no active model endpoint to talk with.")
