@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from surveys import audit
 from surveys.models import AppendOnly, AuditEntry, Membership, Study
-from tests.test_admin import list_url, study_form, url
+from tests.admin_pages import list_url, study_form, url
 from tests.walk import Person
 
 pytestmark = pytest.mark.django_db

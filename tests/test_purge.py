@@ -10,7 +10,7 @@ from django.utils import timezone
 from config import chores
 from surveys import enrolment, retention
 from surveys.models import AuditEntry, Identity, Participant, Study
-from tests.test_admin import save_study, url
+from tests.admin_pages import save_study, url
 
 pytestmark = pytest.mark.django_db
 
