@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.db.models import Count, Q
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, ngettext_lazy
 
 from collection.models import Conversation, Interaction, ModelCall, ReplyReport, Utterance
 from surveys.models import Identity, Participant, Response, Study
@@ -121,22 +121,24 @@ def day(at: datetime) -> str:
 
 
 KINDS = {
-    "response": ("%d answer", "%d answers"),
-    "conversation": ("%d conversation", "%d conversations"),
-    "interaction": ("%d message", "%d messages"),
-    "utterance": ("%d reply with its rating", "%d replies with their ratings"),
-    "modelcall": ("%d call of a model", "%d calls of models"),
-    "pagevisit": ("%d note on how a page was used", "%d notes on how pages were used"),
-    "draft": ("%d page not sent yet", "%d pages not sent yet"),
-    "problemreport": ("%d report", "%d reports"),
-    "identity": ("%d id from a recruiter or a link", "%d ids from a recruiter or a link"),
+    "response": ngettext_lazy("%d answer", "%d answers"),
+    "conversation": ngettext_lazy("%d conversation", "%d conversations"),
+    "interaction": ngettext_lazy("%d message", "%d messages"),
+    "utterance": ngettext_lazy("%d reply with its rating", "%d replies with their ratings"),
+    "modelcall": ngettext_lazy("%d call of a model", "%d calls of models"),
+    "pagevisit": ngettext_lazy("%d note on how a page was used", "%d notes on how pages were used"),
+    "draft": ngettext_lazy("%d page not sent yet", "%d pages not sent yet"),
+    "problemreport": ngettext_lazy("%d report", "%d reports"),
+    "identity": ngettext_lazy(
+        "%d id from a recruiter or a link", "%d ids from a recruiter or a link"
+    ),
 }
-"""Kind of row on a receipt -> its words, for `ngettext`. The rest are parts of these."""
+"""Kind of row on a receipt -> its words. The rest are parts of these."""
 
 
 def erased(counts: Mapping[str, int]) -> list[str]:
     """A receipt's counts in words."""
-    return [ngettext(*KINDS[kind], counts[kind]) % counts[kind] for kind in KINDS if kind in counts]
+    return [str(KINDS[kind] % counts[kind]) for kind in KINDS if kind in counts]
 
 
 # The file

@@ -15,9 +15,10 @@ def pass_on(review: Review, **_signal: Any) -> None:
     Raises DomainError where the recruiter would not take it, for instance a rejection in fewer
     words than Prolific wants: the decision is then not made either.
     """
-    rows = review.participant.submissions.exclude(status__in=SETTLED)
-    for submission in rows.select_related("recruitment").order_by("pk"):
-        tell(submission, review)
+    # All, and chosen here: who decides about many at once has fetched them along.
+    for submission in sorted(review.participant.submissions.all(), key=lambda row: row.pk):
+        if submission.status not in SETTLED:
+            tell(submission, review)
 
 
 def tell(submission: Submission, review: Review) -> None:

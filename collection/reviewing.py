@@ -301,7 +301,7 @@ def approve_without_signals(study: Study, reviewer: User, until: datetime) -> in
     """
     keys = list(without_signals(study, until).values_list("pk", flat=True))
     rows = Participant.objects.select_for_update().filter(pk__in=keys, withdrawn_at__isnull=True)
-    locked = list(rows.order_by("pk"))
+    locked = list(rows.order_by("pk").prefetch_related("submissions__recruitment"))
     # Somebody else may have decided before the locks were ours.
     still = set(without_signals(study, until).values_list("pk", flat=True))
     return len(record([row for row in locked if row.pk in still], Decision.APPROVE, reviewer))

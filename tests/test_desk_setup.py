@@ -4,14 +4,14 @@ import json
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from collection import trials
 from collection.models import EndpointTest, ModelEndpoint
 from surveys import versions
-from surveys.models import Study
+from surveys.models import Membership, Study
 from tests.admin_pages import list_url, study_form, url, words
 from tests.model_server import ModelServer
 from tests.walk import Person
@@ -195,7 +195,7 @@ def test_a_clone_is_one_click(admin_client: Client, study: Study) -> None:
 
 def test_who_may_only_look_changes_nothing(study: Study) -> None:
     reader = User.objects.create_user("reader", is_staff=True)
-    reader.user_permissions.set(Permission.objects.filter(codename="view_study"))
+    Membership.objects.create(user=reader, study=study, role="read_only")
     client = Client()
     client.force_login(reader)
     for name in ("check", "versions", "file"):

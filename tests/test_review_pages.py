@@ -17,7 +17,7 @@ from surveys.models import Membership, Participant, Study
 from tests.export_cast import TYPES, converse, make_person, make_study
 from tests.servers import Refract
 
-QUEUE_QUERIES = 9
+QUEUE_QUERIES = 11
 
 
 @pytest.fixture
