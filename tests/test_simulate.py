@@ -561,7 +561,7 @@ def test_an_unknown_study_is_named(study: Study) -> None:
 @pytest.mark.django_db
 def test_a_closed_study_is_refused(study: Study) -> None:
     Study.objects.update(state="paused")
-    with pytest.raises(CommandError, match="is closed"):
+    with pytest.raises(CommandError, match="takes nobody now"):
         call_command("simulate", study.slug)
 
 

@@ -115,7 +115,7 @@ def fit_study(slug: str) -> Study:
             f"them. Use a fresh data folder ({SURE}) or another study."
         )
     if not study.is_open:
-        raise CommandError(f"The study {slug!r} is closed: open it at the desk first.")
+        raise CommandError(f"The study {slug!r} takes nobody now: make it live at the desk first.")
     talks = study.instrument.file.conversation is not None
     if talks and not study.endpoints.filter(is_active=True).exists():
         raise CommandError(f"The study {slug!r} has no active model endpoint to talk with.")
