@@ -9,6 +9,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from channels.layers import channel_layers
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests import needs
@@ -83,6 +84,14 @@ def only_loopback() -> Iterator[None]:
             patch.setattr(socket.socket, name, guard(name))
         patch.setattr(socket, "getaddrinfo", guarded_look_up)
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_channel_layer() -> Iterator[None]:
+    """A layer on Redis has locks of the event loop that used them first, and every test has a loop
+    of its own."""
+    yield
+    channel_layers.backends.clear()
 
 
 @pytest.fixture(scope="session")

@@ -214,7 +214,7 @@ async def ask(spec: ModelSpec, messages: list[dict[str, str]], seed: int) -> Rep
     from collection.llm.connections import cause_of
 
     # Each call runs in a task of its own, so this holds for nothing else: litellm would build and
-    # queue a log entry that nobody reads, a tenth of the processor time of a call.
+    # queue a log entry that nobody reads, a seventh of the processor time of a turn.
     is_internal_call.set(True)
     try:
         arguments = call_arguments(spec, seed)

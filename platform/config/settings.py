@@ -77,7 +77,7 @@ DEMO_LATENCY_SCALE = float(env("REFRACT_DEMO_LATENCY", "1"))
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 # … and outside production it reads a .env, whose OPENAI_BASE_URL would redirect endpoints.
 os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
-# … and it calls OpenAI-compatible servers as it calls all others, without OpenAI's client: a sixth
+# … and it calls OpenAI-compatible servers as it calls all others, without OpenAI's client: a tenth
 # of the processor time of a turn.
 os.environ.setdefault("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "True")
 

@@ -39,6 +39,8 @@ BYSTANDER_P95_MS = 150.0
 BYSTANDER_EVERY_S = 0.2
 SOAK_S = 180.0
 TURNS_PER_S = 20
+GIVE_UP_S = 240.0
+"""People of the soak who wait then are given up."""
 SETTLED_S = 60.0
 """By then the memory should no longer grow."""
 SAMPLE_EVERY_S = 3.0
@@ -47,6 +49,8 @@ GROWTH_MB = 20.0
 TURNS = 22
 HISTORY_MS = 50.0
 PAGES = 40
+IDLE_SHARE = 0.1
+"""Of a core; a web process without people takes about a hundredth."""
 QUIET_S = 1.0
 """Between two measurements: what the first left to do is then done."""
 
@@ -276,11 +280,23 @@ def of_soak(site: Site, pids: list[int]) -> Iterator[Figure]:
     people = site.come(round(SOAK_S * TURNS_PER_S))
     load, samples = asyncio.run(bounded(_soak(people, pids)))
     yield Figure("live.soak.p95", p95_ms(load.times), "ms")
+    yield Figure("live.soak.given_up", load.unanswered, "people", 0)
     last = median(mb for at, mb in samples if at > SOAK_S - SETTLED_S / 3)
     first = median(mb for at, mb in samples if SETTLED_S < at < SETTLED_S * 4 / 3)
     yield Figure("live.soak.pss_mb", last, "MB", PSS_MB)
     yield Figure("live.soak.growth_mb", last - first, "MB", GROWTH_MB)
-    site.check()
+    until_idle(site)
+    if not load.unanswered:
+        site.check()
+
+
+def until_idle(site: Site) -> None:
+    """Until the web processes have done what people left behind; a minute at most."""
+    for _second in range(60):
+        used = usage.cpu_s(site.refract.pids)
+        time.sleep(1)
+        if usage.cpu_s(site.refract.pids) - used < IDLE_SHARE:
+            return
 
 
 async def _soak(people: list[Person], pids: list[int]) -> tuple[Load, list[tuple[float, float]]]:
@@ -293,7 +309,7 @@ async def _soak(people: list[Person], pids: list[int]) -> tuple[Load, list[tuple
         samples.append((time.monotonic() - began, mb))
 
     sampling = asyncio.create_task(talk.every(SAMPLE_EVERY_S, sample))
-    load = await talk.spread(people, SOAK_S, seed=0)
+    load = await talk.spread(people, SOAK_S, seed=0, give_up_s=GIVE_UP_S)
     sampling.cancel()
     await sampling
     return load, samples

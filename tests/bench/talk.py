@@ -100,9 +100,11 @@ async def all_open(people: Iterable[Person]) -> None:
 
 class Load(NamedTuple):
     times: list[float]
-    """Overhead of each prompt, in seconds."""
+    """Overhead of each prompt, in seconds; of who was given up, until then."""
     own_s: float
     """Processor time that the load itself took."""
+    unanswered: int = 0
+    """People who were given up."""
 
 
 async def burst(people: list[Person]) -> Load:
@@ -112,19 +114,33 @@ async def burst(people: list[Person]) -> Load:
     return Load(list(times), time.process_time() - used)
 
 
-async def spread(people: list[Person], within_s: float, seed: int) -> Load:
-    """Everybody sends at some moment of a span of time; who has no page opens it then."""
-    rng = random.Random(seed)
+async def spread(
+    people: list[Person], within_s: float, seed: int, give_up_s: float | None = None
+) -> Load:
+    """Everybody sends at some moment of a span of time; who has no page opens it then.
 
-    async def one(person: Person) -> float:
-        await asyncio.sleep(rng.uniform(0, within_s))
+    Whoever waits after `give_up_s` is given up, so that a site that can't keep up has figures too.
+    """
+    rng = random.Random(seed)
+    moments = [rng.uniform(0, within_s) for _person in people]
+
+    async def one(person: Person, moment: float) -> float:
+        await asyncio.sleep(moment)
         if not person.is_writing:
             await person.open()
         return await person.send()
 
     used = time.process_time()
-    times = await asyncio.gather(*(one(person) for person in people))
-    return Load(list(times), time.process_time() - used)
+    sending = [asyncio.create_task(one(*each)) for each in zip(people, moments, strict=True)]
+    _, late = await asyncio.wait(sending, timeout=give_up_s)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
+    times = [
+        (give_up_s or 0) - moment if task in late else task.result()
+        for task, moment in zip(sending, moments, strict=True)
+    ]
+    return Load(times, time.process_time() - used, len(late))
 
 
 async def every(seconds: float, ask: Callable[[], Awaitable[object]]) -> list[float]:
