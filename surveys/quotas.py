@@ -97,7 +97,7 @@ def told_by(participant: Participant, tables: Iterable[QuotaTable]) -> dict[str,
         return {}
     row = Identity.objects.filter(participant=participant).values_list("parameters", flat=True)
     given = {f"{LINK}{plain(name)}": str(value) for name, value in (row.first() or {}).items()}
-    given[LOCALE] = participant.study.locale
+    given[LOCALE] = participant.released_locale
     return {name: plain(given.get(plain(name), "")) for name in names}
 
 
