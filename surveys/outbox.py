@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -67,10 +67,12 @@ def send_due(clock: Clock = timezone.now, connect: Callable[[], Prolific] = Prol
 
 
 def waiting(now: datetime) -> Any:
-    """The least tried first, so that one that always fails holds up no other."""
+    """The least tried first, so that one that always fails holds up no other; of these, studies to
+    be made before all else, which may wait for one of them."""
     states = [State.DUE, State.UNSURE, State.SENDING]
     rows = Delivery.objects.filter(state__in=states, next_try_at__lte=now)
-    return rows.order_by("tries", "pk")
+    makes = Case(When(kind=Delivery.Kind.CREATE, then=0), default=1)
+    return rows.order_by("tries", makes, "pk")
 
 
 def send_all(prolific: Prolific, due: list[int], clock: Clock) -> int:
