@@ -214,12 +214,15 @@ def enough(study: Study, each: Decimal, otherwise: Level) -> Finding:
 
 def people_get_back(study: Study, _state: str) -> Findings:
     """To their recruiter, with the code that says how it ended."""
+    has_way_back = any(row.is_prolific for row in study.recruitments.all())
     if not study.completion_code.strip():
         yield Finding(
             "stop",
             _("There is no completion code."),
             _("Copy it from your recruiter's study page into the study's settings."),
         )
+    elif not study.completion_url and has_way_back:
+        yield Finding("ok", _("Prolific's people get back there with a code for how it ended."))
     elif not study.completion_url:
         yield Finding(
             "warn",
@@ -234,7 +237,7 @@ def people_get_back(study: Study, _state: str) -> Findings:
         )
     else:
         yield Finding("ok", _("People get back to their recruiter with a completion code."))
-    if not study.return_url:
+    if not study.return_url and not has_way_back:
         yield Finding(
             "warn",
             _("There is no link for those who decline or stop."),
