@@ -17,7 +17,7 @@ TEST_MANAGE := DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE)
 SCHEMA := static/refract/instrument.schema.json
 
 .NOTPARALLEL:
-.PHONY: help demo stack test test-all test-fast bench lint format messages schema lock clean needs
+.PHONY: help demo stack serve test test-all test-fast bench lint format messages schema lock clean needs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -30,6 +30,14 @@ demo: .venv/.runs ## start a study with demo models on 127.0.0.1:PORT, data in R
 
 stack: .venv/.runs ## run it all here: Postgres, Redis, PROCESSES web servers on PORT, worker, beat
 	@PYTHONPATH=platform exec $(BIN)/python -m config.stack --port $(PORT) --processes $(PROCESSES)
+
+serve: .venv/.runs ## serve what is in REFRACT_DATA on 127.0.0.1:PORT; without demo studies
+	@$(MANAGE) migrate --verbosity 0
+	@$(MANAGE) collectstatic --noinput --verbosity 0
+	@$(MANAGE) shell --verbosity 0 --command "from django.contrib.auth.models import User; \
+		raise SystemExit(not User.objects.filter(is_superuser=True).exists())" \
+		|| $(MANAGE) createsuperuser
+	@PYTHONPATH=platform exec $(BIN)/python -m config.web --port $(PORT)
 
 test: needs lint ## lint, type-check and run every test, embedded and on the full stack
 	$(BIN)/python -m pytest

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import quote
 
+from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -34,7 +35,7 @@ PERSON_LIMIT = 200
 SUBMISSION_LIMIT = 100
 WITHOUT_CONSENT = timedelta(minutes=30)
 """How long somebody who has not consented yet keeps a place of a link with a cap."""
-PROLIFIC_RETURN = "https://app.prolific.com/submissions/complete?cc={code}"
+PROLIFIC_RETURN = f"{settings.PROLIFIC_SITE}/submissions/complete?cc={{code}}"
 STAGES = (Stage.CONSENTED, Stage.SURVEY, Stage.CONVERSATIONS)
 
 

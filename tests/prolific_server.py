@@ -2,7 +2,8 @@
 
 In a test: `with ProlificServer() as server:`, and `server.url` as the base address. What it does
 badly is told beforehand: `lose_next`, `fail_next`, `limit_next`, and `down`.
-By hand: `python -m tests.prolific_server --port 8200`.
+By hand: `python -m tests.prolific_server --port 8200`; it says how Refract finds it.
+People take a study at /take/ID, and the completion link leads back here.
 """
 
 import argparse
@@ -13,11 +14,12 @@ import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlencode, urlsplit
 
 from surveys.prolific import signature
 
@@ -25,6 +27,7 @@ Json = dict[str, Any]
 ROOT = "/api/v1"
 TOKEN = "token-of-a-researcher"
 SECRET = "secret-of-a-workspace"
+COOKIE = "place"
 
 FILTERS: list[Json] = [
     {
@@ -228,12 +231,55 @@ class ProlificServer:
         }
         return body, headers
 
+    # The site, for people
+
+    def _serve_person(self, request: BaseHTTPRequestHandler, parts: SplitResult) -> None:
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        match parts.path.strip("/").split("/"):
+            case ["take", study_id] if study_id in self.studies:
+                self._take_part(request, study_id, query)
+            case ["submissions", "complete"] if submission_id := cookie_of(request):
+                self.enter_code(submission_id, query.get("cc", ""))
+                say(request, 200, "Thank you: your submission waits for review.")
+            case _:
+                say(request, 404, "There is nothing here.")
+
+    def _take_part(
+        self, request: BaseHTTPRequestHandler, study_id: str, query: dict[str, str]
+    ) -> None:
+        """Take a place and go on to the study, as the button on Prolific's list does.
+
+        What else the link carries goes along.
+        """
+        if self.studies[study_id]["status"] != "ACTIVE":
+            say(request, 409, "This study takes nobody now.")
+            return
+        participant = query.pop("PROLIFIC_PID", "") or f"person{next(self._ids):04}"
+        known = (
+            row["id"]
+            for row in self.submissions.values()
+            if (row["study_id"], row["participant_id"]) == (study_id, participant)
+        )
+        submission_id = next(known, None) or self.reserve(study_id, participant)
+        ids = {"PROLIFIC_PID": participant, "STUDY_ID": study_id, "SESSION_ID": submission_id}
+        address = str(self.studies[study_id]["external_study_url"])
+        for name, value in ids.items():
+            address = address.replace("{{%" + name + "%}}", quote(value))
+        rest = urlencode({name: value for name, value in query.items() if name not in ids})
+        cookie = f"{COOKIE}={submission_id}; Path=/; HttpOnly; SameSite=Lax"
+        where = "&".join(filter(None, [address, rest]))
+        say(request, 302, "", {"Location": where, "Set-Cookie": cookie})
+
     # The API
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         length = int(request.headers.get("Content-Length") or 0)
         raw = request.rfile.read(length)
         parts = urlsplit(request.path)
+        if not parts.path.startswith(f"{ROOT}/"):
+            with self._lock:
+                self._serve_person(request, parts)
+            return
         path = parts.path.removeprefix(ROOT)
         call = f"{request.command} {shape(path)}"
         headers: dict[str, str] = {}
@@ -450,6 +496,24 @@ class Limit(Exception):
         self.after = after
 
 
+def cookie_of(request: BaseHTTPRequestHandler) -> str:
+    """The submission of the browser that asks; empty if it never took a place."""
+    found = SimpleCookie(request.headers.get("Cookie", "")).get(COOKIE)
+    return found.value if found else ""
+
+
+def say(
+    request: BaseHTTPRequestHandler, status: int, text: str, headers: dict[str, str] | None = None
+) -> None:
+    request.send_response(status)
+    for name, value in (headers or {}).items():
+        request.send_header(name, value)
+    request.send_header("Content-Type", "text/plain; charset=utf-8")
+    request.send_header("Content-Length", str(len(text.encode())))
+    request.end_headers()
+    request.wfile.write(text.encode())
+
+
 def shape(path: str) -> str:
     """/studies/study0001/ -> /studies/:id/."""
     known = {"studies", "submissions", "filters", "messages", "hooks", "secrets", "subscriptions"}
@@ -514,7 +578,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8200)
     with ProlificServer(parser.parse_args().port) as server:
-        print(f"{server.url}, token {TOKEN}, webhook secret {SECRET}")  # noqa: T201
+        site = server.url.removesuffix(ROOT)
+        print(  # noqa: T201
+            f"Start Refract with REFRACT_PROLIFIC_URL={server.url} REFRACT_PROLIFIC_SITE={site} "
+            f"REFRACT_PROLIFIC_TOKEN={TOKEN} REFRACT_PROLIFIC_WEBHOOK_SECRET={SECRET}\n"
+            f"People take a published study at {site}/take/ID",
+            flush=True,
+        )
         threading.Event().wait()
 
 

@@ -13,7 +13,7 @@ from collection.export.selection import select
 from collection.models import ModelEndpoint
 from collection.simulation import checks, people
 from collection.simulation.people import Course, Person
-from collection.simulation.walk import Ending, Stuck, Walk
+from collection.simulation.walk import Ending, Site, Stuck, Walk
 from surveys.models import Participant, Study
 
 FAILED = "failed"
@@ -57,7 +57,7 @@ def is_coming(study: Study, person: Person) -> bool:
 
 
 async def walk_all(
-    crowd: Sequence[Person], study: Study, base_url: str, concurrency: int, tell: Tell
+    crowd: Sequence[Person], study: Study, site: Site, concurrency: int, tell: Tell
 ) -> list[Result]:
     """Let everyone take part, at most `concurrency` at a time; `tell` hears of each at the end."""
     places = asyncio.Semaphore(concurrency)
@@ -65,20 +65,20 @@ async def walk_all(
 
     async def take_part(person: Person) -> Result:
         async with places:
-            result = await walk(person, study, base_url, languages)
+            result = await walk(person, study, site, languages)
         tell(result)
         return result
 
     return await asyncio.gather(*(take_part(person) for person in crowd))
 
 
-async def walk(person: Person, study: Study, base_url: str, languages: Sequence[str]) -> Result:
+async def walk(person: Person, study: Study, site: Site, languages: Sequence[str]) -> Result:
     """One person's part, compared afterwards with what was stored."""
     known = await database_sync_to_async(checks.find)(study, person)
-    walk = Walk(person, study, base_url, languages)
+    walk = Walk(person, study, site, languages)
     result = Result(person, FAILED)
     try:
-        result.ending = await walk.go(arrival(study, known, person))
+        result.ending = await walk.go(arrival(study, known, person, site))
     except Stuck as stuck:
         result.problems.append(str(stuck))
     except httpx.HTTPError as error:
@@ -90,8 +90,10 @@ async def walk(person: Person, study: Study, base_url: str, languages: Sequence[
     return result
 
 
-def arrival(study: Study, known: Participant | None, person: Person) -> str:
+def arrival(study: Study, known: Participant | None, person: Person, site: Site) -> str:
     """Where they come in: who came before on an open link has a personal link to come back with."""
+    if person.card.is_recruited and site.entries:
+        return person.draw("entry").choice(site.entries)
     if known and not person.card.is_recruited:
         return reverse("personal-link", args=[study.slug, known.key])
     return reverse("arrive", args=[study.slug])

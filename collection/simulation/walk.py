@@ -11,7 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from urllib.parse import urljoin
+from typing import NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 from channels.db import database_sync_to_async
@@ -71,16 +72,21 @@ class Stuck(Exception):
         super().__init__(f"{url}: {seen}")
 
 
+class Site(NamedTuple):
+    """base_url: of Refract; entries: recruiters' pages that send people there, if they come so."""
+
+    base_url: str
+    entries: Sequence[str] = ()
+
+
 class Walk:
     """One person's part in a study."""
 
-    def __init__(
-        self, person: Person, study: Study, base_url: str, languages: Sequence[str]
-    ) -> None:
+    def __init__(self, person: Person, study: Study, site: Site, languages: Sequence[str]) -> None:
         """languages: what the study offers, its own first."""
         self.person = person
         self.study = study
-        self.base_url = base_url
+        self.site = site
         self.talks = study.instrument.file.conversation is not None
         self.language = person.language(languages)
         by_browser = self.comes_by("browser")
@@ -109,7 +115,7 @@ class Walk:
 
     @property
     def latest_url(self) -> str:
-        return self.before[-1] if self.before else self.base_url
+        return self.before[-1] if self.before else self.site.base_url
 
     async def go(self, arrival: str) -> Ending:
         """Take part until the end. Raises Stuck, or httpx's errors if the server can't be had."""
@@ -117,6 +123,7 @@ class Walk:
             page = await self.in_own_language(await self.arrive(arrival))
             for _step in range(STEP_LIMIT):
                 if page.end:
+                    await self.hand_in(page)
                     return ENDINGS[page.end]
                 if self.leaves_now():
                     return await self.leave(page)
@@ -129,7 +136,7 @@ class Walk:
         }
         if self.comes_by("link"):
             parameters["lang"] = self.language
-        page = await self.load(urljoin(self.base_url, path), parameters)
+        page = await self.load(urljoin(self.site.base_url, path), parameters)
         row = await database_sync_to_async(checks.find)(self.study, self.person)
         if row is None:
             raise Stuck(page.url, "the server does not use the database of this command")
@@ -162,7 +169,17 @@ class Walk:
         page = await self.post(form.action, filling.fill(self.person, form, {}), page.url)
         if not page.end:
             raise Stuck(page.url, f"stopped, and yet: {page.heading}")
+        await self.hand_in(page)
         return ENDINGS[page.end]
+
+    async def hand_in(self, page: Page) -> None:
+        """Follow the completion link to the recruiter, if that is who sent them here."""
+        link = page.link("complete")
+        recruiters = {urlsplit(entry).netloc for entry in self.site.entries}
+        if link and urlsplit(link).netloc in recruiters:
+            response = await self.client.get(link)
+            if response.is_error:
+                raise Stuck(link, f"status {response.status_code}: {response.text[:200]}")
 
     async def step_or_reload(self, page: Page) -> Page:
         """What a person does whose connection is lost, or whose server restarts: load it again."""

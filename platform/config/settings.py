@@ -82,6 +82,8 @@ os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
 os.environ.setdefault("EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER", "True")
 
 PROLIFIC_URL = env("REFRACT_PROLIFIC_URL", "https://api.prolific.com/api/v1")
+PROLIFIC_SITE = env("REFRACT_PROLIFIC_SITE", "https://app.prolific.com").rstrip("/")
+"""Where its participants enter completion codes."""
 PROLIFIC_TOKEN = env("REFRACT_PROLIFIC_TOKEN")
 """Of a researcher's account there; without it nothing is sent, and everything waits."""
 PROLIFIC_WEBHOOK_SECRET = env("REFRACT_PROLIFIC_WEBHOOK_SECRET")

@@ -23,11 +23,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from collection.simulation import checks, crowd, server
+from collection.simulation import crowd, server
 from collection.simulation.crowd import FAILED, Result
 from collection.simulation.people import Person
-from collection.simulation.walk import Ending
-from surveys.models import Study
+from collection.simulation.walk import Ending, Site
+from surveys.models import Decline, Study
 
 SURE = "REFRACT_DATA=some/new/folder make demo"
 
@@ -42,6 +42,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--base-url", default="", help="a server on this data; default: one of its own"
         )
+        parser.add_argument(
+            "--entry",
+            action="append",
+            default=[],
+            metavar="URL",
+            help="where recruited people come in, instead of the study's link: a recruiter's page "
+            "that sends them on; the completion link is followed back to it. Of several, each "
+            "person takes one",
+        )
         parser.add_argument("--truth", type=Path, help="write what the ratings follow to this file")
         parser.add_argument("--concurrency", type=whole, default=8, metavar="K")
 
@@ -54,21 +63,20 @@ class Command(BaseCommand):
         coming = crowd.coming(study, seed, participants)
         if len(coming) < participants:
             self.stdout.write(f"{participants - len(coming)} of these people were here before.")
-        declines = checks.declines(study, seed)
-        results = self.walk(coming, study, options["base_url"], options["concurrency"])
+        declines = Decline.objects.filter(study=study).count()
+        results = self.walk(coming, study, options)
         if truth:
             known = crowd.truth(study, seed, participants)
             truth.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        self.summarise(results, checks.declines(study, seed) - declines)
+        self.summarise(results, Decline.objects.filter(study=study).count() - declines)
 
-    def walk(
-        self, coming: list[Person], study: Study, base_url: str, concurrency: int
-    ) -> list[Result]:
+    def walk(self, coming: list[Person], study: Study, options: dict[str, Any]) -> list[Result]:
         if not coming:
             return []
-        with address(base_url) as url:
-            walks = crowd.walk_all(coming, study, url, concurrency, self.progress(len(coming)))
-            return asyncio.run(walks)
+        tell = self.progress(len(coming))
+        with address(options["base_url"]) as url:
+            site = Site(url, options["entry"])
+            return asyncio.run(crowd.walk_all(coming, study, site, options["concurrency"], tell))
 
     def warn_of_costs(self, study: Study) -> None:
         real = study.endpoints.filter(is_active=True, is_demo=False).count()
