@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from asgiref.sync import async_to_sync
 from django.db import transaction
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from collection import coding, llm, patterns, personal
@@ -80,14 +80,19 @@ def suggest(study: Study, at_most: int = AT_ONCE) -> int:
 
 
 def due(study: Study, at_most: int) -> list[Description]:
+    """What can be asked about now."""
+    rows = waiting(study).order_by("pk")[: 2 * at_most]
+    return [row for row in rows if may_be_sent(row)][:at_most]
+
+
+def waiting(study: Study) -> QuerySet[Description]:
     """Not settled, and not asked about, or in vain."""
     lost = Q(suggestion__outcome="", suggestion__asked_at__lt=timezone.now() - LEASE)
     failed = Q(suggestion__outcome__in=FAILED)
     again = (lost | failed) & Q(suggestion__tries__lt=TRIES)
-    rows = Description.objects.filter(
+    return Description.objects.filter(
         Q(suggestion__isnull=True) | again, study=study, category="", typed__isnull=False
     ).distinct()
-    return [row for row in rows.order_by("pk")[: 2 * at_most] if may_be_sent(row)][:at_most]
 
 
 def may_be_sent(row: Description) -> bool:
@@ -123,7 +128,7 @@ def claim(row: Description, endpoint: ModelEndpoint) -> bool:
 class Figures:
     """How a study's suggestions are doing."""
 
-    due: int
+    waiting: int
     asked: int
     understood: int
     compared: int
@@ -137,7 +142,7 @@ def figures(study: Study) -> Figures:
     named = rows.exclude(category="")
     settled = named.exclude(description__category="")
     return Figures(
-        due=len(due(study, AT_ONCE)),
+        waiting=waiting(study).count(),
         asked=rows.count(),
         understood=named.count(),
         compared=settled.count(),
