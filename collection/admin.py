@@ -23,6 +23,7 @@ from django.db.models import (
     QuerySet,
     Subquery,
     Value,
+    prefetch_related_objects,
 )
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
@@ -40,6 +41,8 @@ from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from collection import budget, history, registry, standing, transcript, trials
+from collection.desk_coding import CodingPages
+from collection.desk_personal import PersonalPages
 from collection.desk_registry import RegistryDesk
 from collection.desk_review import ReviewPages
 from collection.desk_setup import GuidedSetup
@@ -60,7 +63,7 @@ from collection.models import (
 )
 from surveys import access, readout, retention, studies, versions
 from surveys.admin import InstrumentAdmin
-from surveys.desk import LINE, DeskAdmin, ReadOnlyAdmin, link_to, tag, when
+from surveys.desk import LINE, DeskAdmin, ReadOnlyAdmin, Veiled, link_to, tag, when
 from surveys.desk_withdrawals import Withdrawals
 from surveys.forms import StudyForm
 from surveys.instruments.languages import in_language, languages_of
@@ -70,6 +73,7 @@ from surveys.languages import Language
 from surveys.models import Decline, Instrument, Participant, Study
 from surveys.preview import Preview
 from surveys.protocol import PRESETS
+from surveys.veil import Veil
 from surveys.workshop import checked
 
 Outcome = ModelCall.Outcome
@@ -79,7 +83,7 @@ PROLIFIC = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID=
 
 
 @admin.register(Study)
-class StudyAdmin(GuidedSetup, ReviewPages, WatchPages, DeskAdmin):
+class StudyAdmin(GuidedSetup, ReviewPages, WatchPages, CodingPages, PersonalPages, DeskAdmin):
     study_path = "pk"
     verbs = {**DeskAdmin.verbs, "view": "see"}
     form = StudyForm
@@ -298,10 +302,11 @@ class ReleasedInstrumentAdmin(InstrumentAdmin):
 
 
 @admin.register(Participant)
-class ParticipantAdmin(Withdrawals, ReadOnlyAdmin):
+class ParticipantAdmin(Withdrawals, Veiled, ReadOnlyAdmin):
     """Where people stand, and what they told us."""
 
     study_path = "study"
+    person_path = ""
     page_has_words = True
 
     list_display = ["number", "stage", "in_study", "recruitment_id", "arrived", "completed"]
@@ -330,7 +335,12 @@ class ParticipantAdmin(Withdrawals, ReadOnlyAdmin):
     def in_study(self, row: Participant) -> str:
         return row.study.slug
 
-    def page_context(self, row: Participant) -> dict[str, Any]:
+    def page_context(self, row: Any) -> dict[str, Any]:
+        prefetch_related_objects([row], "responses", "problems")
+        for response in row.responses.all():
+            row.veil.row(row.pk, response, "value")
+        for problem in row.problems.all():
+            row.veil.row(row.pk, problem, "text")
         reports = ReplyReport.objects.filter(utterance__interaction__conversation__participant=row)
         conversations = with_turns(row.conversations.select_related("endpoint"))
         return {
@@ -343,9 +353,19 @@ class ParticipantAdmin(Withdrawals, ReadOnlyAdmin):
             "talks": row.instrument.file.conversation is not None,
             "conversations": conversations.order_by("number"),
             "problems": row.problems.all(),
-            "reports": reports.select_related("utterance__interaction__conversation"),
+            "reports": [
+                veiled(row.veil, row.pk, report, "reason")
+                for report in reports.select_related("utterance__interaction__conversation")
+            ],
             "times": times(row),
         }
+
+
+def veiled(veil: Veil, person: int, row: Any, *fields: str) -> Any:
+    """The row, to be shown, with what a reviewer marked in its texts covered."""
+    if row is not None:
+        veil.row(person, row, *fields)
+    return row
 
 
 def times(participant: Participant) -> list[tuple[str, datetime]]:
@@ -377,7 +397,7 @@ def with_turns(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
 
 
 @admin.register(Conversation)
-class ConversationAdmin(ReadOnlyAdmin):
+class ConversationAdmin(Veiled, ReadOnlyAdmin):
     """A conversation, read as a transcript with all that was recorded of it."""
 
     study_path = "participant__study"
@@ -408,23 +428,38 @@ class ConversationAdmin(ReadOnlyAdmin):
     def study(self, row: Conversation) -> str:
         return row.participant.study.slug
 
-    def page_context(self, row: Conversation) -> dict[str, Any]:
+    def page_context(self, row: Any) -> dict[str, Any]:
+        feedback = Feedback.objects.filter(conversation=row).first()
         return {
             "siblings": row.participant.conversations.order_by("number"),
             "type": row.participant.file.task.type(row.conversation_type),
             "texts": row.participant.file.task,
             "talked": transcript.span(row.started_at, row.finished_at),
-            "turns": transcript.turns(row),
+            "turns": [veiled_turn(row.veil, row.participant_id, t) for t in transcript.turns(row)],
             "attributes": transcript.attributes(row),
-            "feedback": Feedback.objects.filter(conversation=row).first(),
+            "feedback": veiled(row.veil, row.participant_id, feedback, "open_feedback"),
         }
 
 
+def veiled_turn(veil: Veil, person: int, turn: transcript.Turn) -> transcript.Turn:
+    """Everything of it that its page shows."""
+    veil.row(person, turn.interaction, "user_prompt")
+    for attempt in filter(None, [turn.attempt, *turn.earlier]):
+        for call in attempt.calls.all():
+            veil.row(person, call, "text")
+            for reply in call.utterances.all():
+                veil.row(person, reply, "model_response", "shown_text")
+                veiled(veil, person, getattr(reply, "report", None), "reason")
+    return turn
+
+
 @admin.register(Utterance)
-class UtteranceAdmin(ReadOnlyAdmin):
+class UtteranceAdmin(Veiled, ReadOnlyAdmin):
     """Every reply that was shown."""
 
     study_path = "interaction__conversation__participant__study"
+    person_path = "interaction__conversation__participant"
+    veiled = ("model_response", "shown_text")
     page_has_words = list_has_words = True
 
     list_display = ["words", "score", "if_chosen", "was_tied", "endpoint", "turn"]
@@ -448,10 +483,12 @@ class UtteranceAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ModelCall)
-class ModelCallAdmin(ReadOnlyAdmin):
+class ModelCallAdmin(Veiled, ReadOnlyAdmin):
     """Every call of a model, whatever became of it, exactly as it was sent."""
 
     study_path = "attempt__interaction__conversation__participant__study"
+    person_path = "attempt__interaction__conversation__participant"
+    veiled = ("messages", "text", "parts")
     page_has_words = True
 
     list_display = ["endpoint", "ending", "latency_ms", "prompt_tokens", "completion_tokens"]
@@ -474,10 +511,12 @@ class ModelCallAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Feedback)
-class FeedbackAdmin(ReadOnlyAdmin):
+class FeedbackAdmin(Veiled, ReadOnlyAdmin):
     """The open feedback of all conversations side by side."""
 
     study_path = "conversation__participant__study"
+    person_path = "conversation__participant"
+    veiled = ("open_feedback",)
     page_has_words = list_has_words = True
 
     list_display = ["created", "words", "conversation_link"]
@@ -497,10 +536,12 @@ class FeedbackAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ReplyReport)
-class ReplyReportAdmin(ReadOnlyAdmin):
+class ReplyReportAdmin(Veiled, ReadOnlyAdmin):
     """Replies that participants reported."""
 
     study_path = "utterance__interaction__conversation__participant__study"
+    person_path = "utterance__interaction__conversation__participant"
+    veiled = ("reason",)
     page_has_words = list_has_words = True
 
     list_display = ["created", "reason_words", "reply", "hidden", "endpoint"]
@@ -513,6 +554,10 @@ class ReplyReportAdmin(ReadOnlyAdmin):
     ]
     search_fields = ["reason", "utterance__model_response"]
     ordering = ["-pk"]
+
+    def cover(self, veil: Veil, person: int, row: Any) -> None:
+        super().cover(veil, person, row)
+        veil.row(person, row.utterance, "model_response", "shown_text")
 
     @display(description=gettext_lazy("reason"))
     def reason_words(self, row: ReplyReport) -> str:

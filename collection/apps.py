@@ -5,10 +5,12 @@ class CollectionConfig(AppConfig):
     name = "collection"
 
     def ready(self) -> None:
-        from collection import budget, passing_on, readiness, reviewing
-        from surveys import enrolment, studies
+        from collection import budget, coding, passing_on, personal, readiness, reviewing
+        from surveys import enrolment, retention, studies
 
         enrolment.arriving.connect(budget.check_room, dispatch_uid="budget")
         studies.opening.connect(readiness.refuse_unready, dispatch_uid="readiness")
         enrolment.consenting.connect(budget.reserve, dispatch_uid="budget")
         reviewing.decided.connect(passing_on.pass_on, dispatch_uid="recruiter")
+        enrolment.withdrawn.connect(coding.forget, dispatch_uid="coding")
+        retention.purging.connect(personal.purge, dispatch_uid="personal")

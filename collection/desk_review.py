@@ -27,6 +27,7 @@ from collection.submissions import submitted
 from surveys import access, audit
 from surveys.errors import DomainError
 from surveys.models import Participant, Study
+from surveys.veil import Veil
 
 Severity = QualityRun.Severity
 
@@ -255,6 +256,9 @@ def one(request: HttpRequest, study: Study, key: int) -> dict[str, Any]:
     runs = list(person.quality_runs.filter(is_current=True).order_by("check_name"))
     found = signals_of(runs)
     talks = talks_of(person)
+    veil = Veil(request.user, [(person.pk, study.pk)])
+    for talk in talks:
+        talk |= {part: veil.text(person.pk, talk[part]) for part in ("opening", "feedback")}
     for signal in found:
         found_at = links(signal["run"], person, {talk["number"]: talk["pk"] for talk in talks})
         signal["places"] = found_at[:PLACES]

@@ -19,6 +19,8 @@ class Turn:
     """From the start of the conversation, in words."""
     attempt: Attempt | None
     earlier: list[Attempt]
+    is_given: bool = False
+    """The message is an opening prompt of the study's."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def turn(conversation: Conversation, interaction: Interaction) -> Turn:
         span(conversation.started_at, interaction.created_at),
         attempts[-1] if attempts else None,
         attempts[:-1],
+        is_given=interaction.is_opening and bool(conversation.anchor),
     )
 
 

@@ -21,6 +21,7 @@ Verb = Literal[
     "withdraw",  # erase a participant's data at their wish
     "audit",  # read the audit log
     "people",  # roles and tokens of others
+    "uncover",  # read what was marked as personal information
     "delete",
 ]
 VERBS: tuple[Verb, ...] = get_args(Verb)
@@ -29,7 +30,7 @@ M = TypeVar("M", bound=Model)
 
 ROLES: dict[str, frozenset[Verb]] = {
     Role.OWNER: frozenset(VERBS),
-    Role.RESEARCHER: frozenset(VERBS) - {"people", "delete"},
+    Role.RESEARCHER: frozenset(VERBS) - {"people", "uncover", "delete"},
     Role.REVIEWER: frozenset({"see", "read", "review"}),
     Role.READ_ONLY: frozenset({"see", "read"}),
     # By token alone, and then within its scopes: this role opens no page of the desk.

@@ -20,7 +20,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from surveys import access, desk_audit, desk_people, desk_withdrawals, two_factor
-from surveys.desk import LINE, DeskAdmin, ReadOnlyAdmin, link_to, tag, when
+from surveys.desk import LINE, DeskAdmin, ReadOnlyAdmin, Veiled, link_to, tag, when
 from surveys.desk_quotas import QuotaDesk
 from surveys.models import (
     ConsentText,
@@ -129,10 +129,11 @@ class DeclineAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Response)
-class ResponseAdmin(ReadOnlyAdmin):
+class ResponseAdmin(Veiled, ReadOnlyAdmin):
     """All answers to one question side by side."""
 
     study_path = "participant__study"
+    veiled = ("value",)
     page_has_words = list_has_words = True
     list_display = ["question", "answer", "participant_link", "answered"]
     answered = when("answered_at", _("answered"))
@@ -154,8 +155,9 @@ class ResponseAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ProblemReport)
-class ProblemReportAdmin(ReadOnlyAdmin):
+class ProblemReportAdmin(Veiled, ReadOnlyAdmin):
     study_path = "participant__study"
+    veiled = ("text",)
     page_has_words = list_has_words = True
     list_display = ["created", "words", "page", "participant_link", "study"]
     created = when("created_at", _("written"))

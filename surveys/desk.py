@@ -1,6 +1,6 @@
 """What all pages of the desk share: their look, who may open them, and that it is noted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.contrib.admin import RelatedFieldListFilter, display
@@ -17,7 +17,8 @@ from django.utils.timezone import localtime
 from unfold.admin import ModelAdmin
 
 from surveys import access, audit
-from surveys.models import Study
+from surveys.models import Participant, Study
+from surveys.veil import Veil
 
 LINE = 90
 """Characters of a text in a list."""
@@ -221,6 +222,53 @@ class ReadOnlyAdmin(DeskAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class Veiled:
+    """Mixed in where people's words are shown: what reviewers marked in them is covered.
+
+    Rows of one page are changed in memory, and never saved: read-only pages alone.
+    """
+
+    person_path = "participant"
+    """From a row to the participant; empty: it is one."""
+    veiled: tuple[str, ...] = ()
+    """Fields with their words."""
+
+    def people_of(self, rows: Iterable[Any]) -> list[Participant]:
+        return [follow(row, self.person_path) for row in rows]
+
+    def veil(self, request: HttpRequest, rows: Sequence[Any]) -> Veil:
+        people = {person.pk: person.study_id for person in self.people_of(rows)}
+        found = Veil(request.user, people.items())
+        for row, person in zip(rows, self.people_of(rows), strict=True):
+            self.cover(found, person.pk, row)
+        return found
+
+    def cover(self, veil: Veil, person: int, row: Any) -> None:
+        veil.row(person, row, *self.veiled)
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        row = super().get_object(request, *args, **kwargs)  # type: ignore[misc]
+        if row is not None:
+            row.veil = self.veil(request, [row])
+            study = self.people_of([row])[0].study_id
+            row.may_mark = access.may(request.user, "review", study)
+        return row
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        shown = super().get_changelist_instance(request)  # type: ignore[misc]
+        shown.result_list = list(shown.result_list)
+        if self.veiled:
+            self.veil(request, shown.result_list)
+        return shown
+
+
+def follow(row: Any, lookup: str) -> Any:
+    """The row at the end of a lookup path."""
+    for step in lookup.split(LOOKUP_SEP) if lookup else ():
+        row = getattr(row, step)
+    return row
 
 
 def field_of(model: Any, lookup: str) -> Any:

@@ -66,6 +66,8 @@ class Readout:
     """Answered in, if the instrument has several."""
     order: list[str] = field(default_factory=list)
     """Labels in the order in which this person saw them, if it was drawn."""
+    own_text: int | None = None
+    """Key of the response, if the person typed words of their own in it."""
 
     @property
     def is_answered(self) -> bool:
@@ -141,6 +143,7 @@ def readout(
         attempts(question, response) if isinstance(question, Check) else [],
         response.language,
         shown_order,
+        response.pk if value.get("text") or value.get("other_text") else None,
     )
 
 

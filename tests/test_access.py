@@ -19,7 +19,14 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from collection.models import ModelEndpoint, ProviderLimit, ReplyReport, Utterance
+from collection.models import (
+    Description,
+    Interaction,
+    ModelEndpoint,
+    ProviderLimit,
+    ReplyReport,
+    Utterance,
+)
 from surveys import access, audit, tokens
 from surveys.access import ROLES, VERBS, Role
 from surveys.instruments.load import keep
@@ -127,6 +134,17 @@ DESK: dict[str, tuple[str, set[str]]] = {
     "admin:surveys_study_review_approve": ("POST", REVIEW),
     "admin:surveys_study_review_check": ("POST", REVIEW),
     "admin:surveys_study_watch": ("GET", SEE),
+    "admin:surveys_study_coding": ("GET", SEE),
+    "admin:surveys_study_coding_plan": ("POST", CHANGE),
+    "admin:surveys_study_coding_suggest": ("POST", CHANGE),
+    "admin:surveys_study_coding_csv": ("GET", CHANGE),
+    "admin:surveys_study_coding_list": ("GET", SEE),
+    "admin:surveys_study_coding_judge": ("GET", REVIEW),
+    "admin:surveys_study_coding_settle": ("GET", REVIEW),
+    "admin:surveys_study_coding_again": ("POST", REVIEW),
+    "admin:surveys_study_personal": ("GET", SEE),
+    "admin:surveys_study_personal_scan": ("POST", REVIEW),
+    "admin:surveys_study_personal_one": ("GET", REVIEW),
     "admin:surveys_study_step": ("POST", CHANGE),
     "admin:surveys_study_check": ("GET", SEE),
     "admin:surveys_study_versions": ("GET", SEE),
@@ -255,6 +273,7 @@ def country(study: Study, settings: Any) -> Country:
     ProviderLimit.objects.create(provider_code="openai", max_concurrent=20)
     QuotaTable.objects.create(study=study, name="Gender", fields=["gender"])
     recruited(study)
+    Description.objects.create(study=study, question="ethnicity", mark=MARK, text=MARK)
     Group.objects.create(name="group")
     users = accounts(study)
     tokens.issue(users["admin"], MARK, ["see"], study, timezone.now() + timedelta(days=1))
@@ -278,6 +297,8 @@ def country(study: Study, settings: Any) -> Country:
         "vouch": talks.pk,
         "users": users,
         "person": alice.row.pk,
+        "question": "ethnicity",
+        "kind": "prompt",
     }
     return Country(study, clients, values)
 
@@ -320,6 +341,8 @@ def path_of(address: Address, country: Country) -> str:
     values["step"] = "check" if "set-up" in route else "pause"
     if "/review/" in route:
         values["person"] = Participant.objects.get(completed_at__isnull=False).pk
+    if "/personal/" in route:
+        values["key"] = Interaction.objects.earliest("pk").pk
     if address.name.endswith("_vouch"):
         values["pk"] = values["vouch"]
     route = route.replace("(?P<url>.*)", "nowhere/")
@@ -357,6 +380,7 @@ def expected(address: Address) -> list[tuple[str, dict[str, str], set[str]]]:
         fields = {
             "preset": "prism",
             "language": "es",
+            "unit": str(Description.objects.get().pk),
             "reviewer": "Ada",
             "until": timezone.now().isoformat(),
         }

@@ -14,6 +14,7 @@ from collection.export.derive import (
     SIDE_FIELDS,
     SKIPPED,
     SPECIAL,
+    codes_of,
     columns_of,
     is_told,
     place_column,
@@ -22,10 +23,13 @@ from collection.export.derive import (
 )
 from surveys.instruments.conditions import Value, is_answer, is_declined
 from surveys.instruments.released import (
+    DECLINING,
     OTHER_TEXT,
     column_of,
     companion,
     conditional,
+    is_coded,
+    is_numeric,
     order_of,
     tells_declined,
 )
@@ -58,6 +62,8 @@ class Said:
     values: Mapping[str, Value]
     attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     orders: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    coded: Mapping[str, str] = field(default_factory=dict)
+    """Question code -> what its own words were coded as: a category's name, or an option's code."""
 
 
 def cells(said: Said) -> Cells:
@@ -76,7 +82,8 @@ def question_cells(said: Said, question: Question, *, is_conditional: bool) -> C
     value = said.values.get(question.code)
     known: Cells = {}
     if value is not None:
-        known = _main(question, value) | _beside(said, question, value)
+        code = said.coded.get(question.code)
+        known = _main(question, value, code) | _beside(said, question, value)
     known[companion(question, "status")] = status(value)
     return {column.key: known.get(column.key, nothing(column)) for column in columns}
 
@@ -102,11 +109,13 @@ def _beside(said: Said, question: Question, value: Value) -> Cells:
     return found
 
 
-def _main(question: Question, value: Value) -> Cells:
+def _main(question: Question, value: Value, code: str | None) -> Cells:
     """The question's own column; empty if nothing is in it."""
     key = column_of(question)
     if question.release.form == "coded":
-        return {key: identity(question, value)}
+        return {key: identity(question, value, code)}
+    if is_coded(question) and describes_oneself(question, value):
+        return {key: coded_choice(question, code)}
     if is_declined(value) and tells_declined(question):
         if isinstance(question, Country):
             return dict.fromkeys((key, companion(question, "iso")), PREFER_NOT_TO_SAY)
@@ -174,21 +183,45 @@ def released_choice(question: Question, code: str | None) -> str | int | None:
 # Self-descriptions
 
 
-def identity(question: Question, value: Value) -> Cells:
-    """What was typed waits to be coded: its categories are not known yet."""
+def describes_oneself(question: Question, value: Value) -> bool:
+    """Whether the person typed who they are instead of choosing."""
+    return is_answer(value) and value.get("choice") == getattr(question, "self_describe", None)
+
+
+def coded_choice(question: Question, code: str | None) -> str | int | None:
+    """The option that own words were coded as; None until they are, or if it is not offered."""
+    if code is None or code not in codes_of(question):
+        return None
+    found = released_choice(question, code)
+    is_ambiguous = code == DECLINING and not is_numeric(question)
+    return found or PREFER_NOT_TO_SAY if is_ambiguous else found
+
+
+def identity(question: Question, value: Value, code: str | None = None) -> Cells:
+    """What was typed waits to be coded: its categories are not known until then."""
     (column, *_rest) = columns_of(question, is_conditional=False)
     found: tuple[str | None, str | None, str | None]
     if is_declined(value):
         found = (DECLINED, PREFER_NOT_TO_SAY, PREFER_NOT_TO_SAY)
     elif not is_answer(value):
         found = (None, None, None)
-    elif value["choice"] != getattr(question, "self_describe", None):
+    elif not describes_oneself(question, value):
         label = str(released_choice(question, value["choice"]))
         categories = question.release.categories
         found = (cleaned(label), label if label in categories else None, categories.get(label))
     else:
-        found = (cleaned(value.get("text") or ""), None, None)
+        found = (cleaned(value.get("text") or ""), *categories_of(question, code))
+        if found[0] == DECLINED:  # whoever types so says so
+            found = (DECLINED, PREFER_NOT_TO_SAY, PREFER_NOT_TO_SAY)
     return filled(column, dict(zip(keys(column), found, strict=True)))
+
+
+def categories_of(question: Question, code: str | None) -> tuple[str | None, str | None]:
+    """(categorised, simplified) of a code; null if there is none, or another version's."""
+    if code == DECLINING:
+        return PREFER_NOT_TO_SAY, PREFER_NOT_TO_SAY
+    simplified = question.release.categories.get(code or "")
+    return (code, simplified) if simplified is not None else (None, None)
 
 
 def cleaned(typed: str) -> str:

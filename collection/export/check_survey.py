@@ -18,6 +18,7 @@ from collection.export.shape import Sequence, is_sound, row_problems
 from surveys.instruments.released import OTHER_TEXT, VERSION, column_of, companion, order_of
 from surveys.instruments.schema import Country, Multiple, Question, Ranking, Sliders
 from surveys.places import Place, place, special_region
+from surveys.veil import REDACTED
 
 Row = Mapping[str, Any]
 
@@ -182,7 +183,8 @@ def identity_problems(name: str, identity: Row, categories: Mapping[str, str]) -
         if categorised is not None or simplified is not None:
             yield Problem("identity", f"{name} is categorised though nothing was described")
         return
-    if described != described.lower() or any(mark in described for mark in PUNCTUATION):
+    words = described.replace(REDACTED, "")
+    if words != words.lower() or any(mark in words for mark in PUNCTUATION):
         yield Problem("self-described", f"{name}.self_described is not cleaned: {show(described)}")
     if described == DECLINED and categorised is None:
         yield Problem("null", f"{name}.categorised is null, but declining needs no coding")

@@ -15,6 +15,7 @@ from surveys.instruments.released import (
     conditional,
     has_own_text,
     has_status,
+    is_coded,
     is_numeric,
     list_keys,
     may_be_unknown,
@@ -214,8 +215,26 @@ def _released(question: Question) -> Iterator[str | int]:
         value = released_value(question, option)
         if value is not None and is_told(question, option.code):
             yield value
+    if is_coded(question) and not is_numeric(question):  # what stays ambiguous
+        yield PREFER_NOT_TO_SAY
     if question.prefer_not_to_say and tells_declined(question):
         yield PREFER_NOT_TO_SAY
+
+
+def codes_of(question: Question) -> dict[str, str]:
+    """Code -> label of all that own words may be coded as; the last is what stays ambiguous.
+
+    The code of a category is its name, that of an option its own.
+    """
+    if question.release.form == "coded":
+        found = {name: name for name in question.release.categories}
+    else:
+        found = {
+            option.code: str(option.released_value)
+            for option in question.choices
+            if is_told(question, option.code) and option.code != DECLINING
+        }
+    return found | {DECLINING: PREFER_NOT_TO_SAY}
 
 
 def is_told(question: Question, code: str) -> bool:

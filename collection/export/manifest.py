@@ -10,8 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Count, QuerySet
 
+from collection import coding
 from collection.export.plan import Plan
-from collection.models import Conversation, ModelCall, Utterance
+from collection.models import Conversation, ModelCall, TextReview, Typed, Utterance
 from surveys.models import Consent
 
 NAME = "manifest.json"
@@ -34,6 +35,8 @@ def build(plan: Plan, rows: dict[str, int], simulated_rows: dict[str, int]) -> d
             "conversations": sorted_counts(selection.conversations_left_out),
             "questions": questions_left_out(plan),
         },
+        "self_descriptions": self_descriptions(plan),
+        "personal_information": personal_information(plan),
         "calls": calls(plan),
         "replacements": replacements(plan),
         "anchors": anchors(plan),
@@ -64,6 +67,42 @@ def questions_left_out(plan: Plan) -> list[str]:
     """Questions whose answers the instrument keeps out of releases."""
     files = [version.file for version in plan.book.versions]
     return sorted({q.code for file in files for q in file.questions() if q.release.form == "none"})
+
+
+def self_descriptions(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Question -> how far what people typed about themselves is coded. What is not is null."""
+    people = plan.study.participants.released(with_pilot=plan.with_pilot).order_by()
+    typed = Typed.objects.filter(response__participant__in=people.values("pk"))
+    found: dict[str, dict[str, Any]] = {}
+    for code in coding.questions(plan.study):
+        of = typed.filter(description__question=code)
+        judged = coding.agreements(plan.study, code)
+        found[code] = {
+            "people": of.count(),
+            "coded": of.exclude(description__category="").count(),
+            "strings": of.order_by().values("description").distinct().count(),
+            "agreement": [
+                {
+                    "strings": each.number,
+                    "share": round(each.share, 4),
+                    "kappa": None if each.kappa is None else round(each.kappa, 4),
+                }
+                for each in judged
+            ],
+        }
+    return found
+
+
+def personal_information(plan: Plan) -> dict[str, int]:
+    """Texts of people in the survey file that detectors flagged or readers marked, how many of
+    them were reviewed, and how many have [REDACTED] in them."""
+    people = plan.study.participants.released(with_pilot=plan.with_pilot).order_by()
+    rows = TextReview.objects.filter(participant__in=people.values("pk"))
+    return {
+        "flagged": rows.filter(is_flagged=True).count(),
+        "reviewed": rows.filter(is_personal__isnull=False).count(),
+        "redacted": rows.filter(is_personal=True).count(),
+    }
 
 
 def calls(plan: Plan) -> dict[str, dict[str, dict[str, int]]]:

@@ -10,6 +10,7 @@ from surveys.instruments.released import (
     OTHER_TEXT,
     column_of,
     companion,
+    is_coded,
     may_be_unknown,
     tells_declined,
 )
@@ -70,9 +71,10 @@ def recovered(question: Question, row: Row) -> Value | None:
 
 
 def _choice(question: Question, value: Any) -> Value | None:
+    if is_coded(question):
+        # Null, or a value: it may have been chosen, or be what own words were coded as.
+        raise NotTold(question.code)
     if value is None:
-        if may_be_unknown(question):
-            raise NotTold(question.code)
         return None
     if value == PREFER_NOT_TO_SAY and tells_declined(question):
         return {"declined": True}
@@ -90,7 +92,7 @@ def _coded(question: Question, value: Cells) -> Value | None:
     """An own description may read like an option, so only what is certain is told."""
     if value["self_described"] is None:
         return None
-    if value["categorised"] == PREFER_NOT_TO_SAY:
+    if value["self_described"] == DECLINED and value["categorised"] == PREFER_NOT_TO_SAY:
         return {"declined": True}
     raise NotTold(question.code)
 

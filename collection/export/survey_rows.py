@@ -24,10 +24,12 @@ from surveys.sheet import PAGES, Sheet, block_scope, page_scope
 Row = dict[str, Any]
 
 PEOPLE_AT_ONCE = 200
+CODED = "responses__typed__description"
+"""Answers, and what they were coded as."""
 
 
 def survey_rows(plan: Plan) -> Iterator[Row]:
-    for user, person in people(plan, "responses", "orders", "assignments"):
+    for user, person in people(plan, CODED, "orders", "assignments"):
         yield plan.book.survey.row(survey_row(plan, user, person), plan.order)
 
 
@@ -94,7 +96,17 @@ def said_by(person: Participant, sheet: Sheet) -> Said:
         sheet.shown,
         attempts={row.question: row.attempts for row in person.responses.all()},
         orders=orders_of(person),
+        coded=coded_of(person),
     )
+
+
+def coded_of(person: Participant) -> dict[str, str]:
+    """Question code -> what own words were coded as, where that is settled."""
+    return {
+        row.question: row.typed.description.category
+        for row in person.responses.all()
+        if hasattr(row, "typed") and row.typed.description.category
+    }
 
 
 def orders_of(person: Participant) -> dict[str, list[str]]:

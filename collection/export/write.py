@@ -13,7 +13,8 @@ from django.db import connection, transaction
 
 from collection.export import codebook, documents, manifest
 from collection.export.columns import KeyOrder
-from collection.export.plan import FILES, files_of, make_plan
+from collection.export.plan import FILES, Plan, files_of, make_plan
+from collection.export.redaction import covered
 from collection.export.rows import MAKERS, Row
 from collection.export.selection import Selection
 from surveys.models import Study
@@ -56,7 +57,12 @@ def stream(
     study: Study, name: str, order: KeyOrder = "codebook", *, with_pilot: bool = False
 ) -> Iterator[str]:
     """JSON lines, each with its line end, of one file. Wrap in `snapshot` while people work."""
-    yield from map(line, MAKERS[name](make_plan(study, order, with_pilot=with_pilot)))
+    yield from map(line, rows_of(make_plan(study, order, with_pilot=with_pilot), name))
+
+
+def rows_of(plan: Plan, name: str) -> Iterator[Row]:
+    """The rows of one file, as they leave: every file is made from these."""
+    return covered(plan, name, MAKERS[name](plan))
 
 
 def line(row: Row) -> str:
@@ -115,7 +121,7 @@ def _write_all(study: Study, folder: Path, order: KeyOrder, with_pilot: bool) ->
         for name in names:
             file = f"{name}.jsonl"
             rows[file], simulated_rows[file] = _write_rows(
-                folder / file, MAKERS[name](plan), is_simulated
+                folder / file, rows_of(plan, name), is_simulated
             )
         described = {
             documents.NAME: documents.of(plan.book),

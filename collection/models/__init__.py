@@ -1,6 +1,7 @@
 """The models that are asked, and what participants did with them."""
 
 from collection.models.alerts import Alert
+from collection.models.coding import CodingPlan, Description, Judgement, Suggestion, Typed
 from collection.models.conversations import (
     SHOWN,
     Attempt,
@@ -19,6 +20,7 @@ from collection.models.endpoints import (
     ProviderLimit,
     Reservation,
 )
+from collection.models.personal import TextReview, TextScan
 from collection.models.registry import EndpointTest, EndpointVersion
 from collection.models.review import QualityRun, Review
 
@@ -27,11 +29,14 @@ __all__ = [
     "Alert",
     "Attempt",
     "AttributeRating",
+    "CodingPlan",
     "Conversation",
+    "Description",
     "EndpointTest",
     "EndpointVersion",
     "Feedback",
     "Interaction",
+    "Judgement",
     "ModelCall",
     "ModelEndpoint",
     "ProviderLimit",
@@ -40,6 +45,10 @@ __all__ = [
     "Reservation",
     "Review",
     "SliderRecord",
+    "Suggestion",
+    "TextReview",
+    "TextScan",
+    "Typed",
     "Utterance",
     "can_be_shown",
 ]

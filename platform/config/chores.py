@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 from django.core.cache import cache
 from django.utils import timezone
 
-from collection import alerts, budget, checking, watching
+from collection import alerts, budget, checking, coding, personal, suggesting, watching
 from config import heartbeat
 from surveys import drafts, inbox, outbox, quotas, retention
 
@@ -41,6 +41,9 @@ CHORES = [
     Chore("outbox", 15.0, outbox.send_due),
     Chore("inbox", 60.0, inbox.read_due),
     Chore("figures", 30.0, watching.count_watched),
+    Chore("descriptions", 120.0, coding.sync_all),
+    Chore("suggestions", 60.0, suggesting.suggest_due),
+    Chore("personal", 300.0, personal.scan_all),
     Chore("identities", 3600.0, retention.purge_due),
 ]
 _BY_NAME = {chore.name: chore for chore in CHORES}

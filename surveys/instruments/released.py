@@ -104,6 +104,13 @@ def may_be_unknown(question: "Question") -> bool:
     return (question.type == "sliders" or question.type == "slider") and question.na
 
 
+def is_coded(question: "Question") -> bool:
+    """Whether own words are made into one of the categories, or of the options, by hand."""
+    if question.type != "single" or question.self_describe is None:
+        return False
+    return question.release.form != "none" and not has_own_text(question)
+
+
 def has_own_text(question: "Question") -> bool:
     """Whether typed words have a column of their own."""
     if question.type != "single" or question.self_describe is None:

@@ -37,6 +37,7 @@ from surveys.models.recruitment import (
     WebhookEvent,
     new_token,
 )
+from surveys.models.redactions import Redaction
 from surveys.models.study import (
     OPEN_STATES,
     Instrument,
@@ -77,6 +78,7 @@ __all__ = [
     "QuotaClaim",
     "QuotaTable",
     "Recruitment",
+    "Redaction",
     "Response",
     "Stage",
     "StateChange",
