@@ -262,9 +262,11 @@ class Texts:
 class Crowd:
     """Makes the rows of people one after the other. `rows` are those not written yet."""
 
-    def __init__(self, study: Study, size: Size) -> None:
+    def __init__(self, study: Study, size: Size, first: int = 0) -> None:
+        """first: the number of its first person, beyond those of the crowd that is there."""
         self.study = study
         self.size = size
+        self.first = first
         self.file = study.instrument.file
         self.version = study.versions.get()
         self.consent = ConsentText.objects.get(study=study)
@@ -287,13 +289,14 @@ class Crowd:
     def batches(self) -> Iterator[dict[type[Model], list[Values]]]:
         keys_of.cache_clear()
         self.about_study()
-        for number, talks in enumerate(talks_of_all(self.size)):
-            Walk(self, number, START + number * timedelta(days=DAYS) / self.size.people).all(talks)
-            if number % PEOPLE_AT_ONCE == PEOPLE_AT_ONCE - 1:
+        for index, talks in enumerate(talks_of_all(self.size)):
+            at = START + index * timedelta(days=DAYS) / self.size.people
+            Walk(self, self.first + index, at).all(talks)
+            if index % PEOPLE_AT_ONCE == PEOPLE_AT_ONCE - 1:
                 yield self.rows
                 self.rows = defaultdict(list)
-        for number in range(self.size.people, round(self.size.people * (1 + LEFT_SHARE))):
-            Walk(self, number, START + timedelta(days=DAYS)).part()
+        for index in range(self.size.people, round(self.size.people * (1 + LEFT_SHARE))):
+            Walk(self, self.first + index, START + timedelta(days=DAYS)).part()
         yield self.rows
 
     def about_study(self) -> None:
@@ -304,7 +307,7 @@ class Crowd:
             self.add(
                 WithdrawalReceipt,
                 study_id=self.study.pk,
-                code=f"W-{number}",
+                code=f"W-{self.first + number}",
                 by="participant",
                 at=START,
                 counts={"conversations": 6},
