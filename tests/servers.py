@@ -112,9 +112,9 @@ class Process:
 
 
 class Postgres:
-    """A Postgres cluster of its own, without durability."""
+    """A Postgres cluster of its own, without durability. kept: where its data stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Path | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="refract-postgres-")
         folder = Path(self._folder.name)
         binaries = postgres_bin()
@@ -123,22 +123,12 @@ class Postgres:
         user = unprivileged_user()
         if user:
             shutil.chown(folder, user)
-        data = folder / "data"
-        subprocess.run(
-            [
-                *as_user(user),
-                str(binaries / "initdb"),
-                f"--pgdata={data}",
-                "--username=refract",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-            ],
-            check=True,
-            capture_output=True,
-            cwd=folder,
-        )
+        data = kept or folder / "data"
+        if not (data / "PG_VERSION").exists():
+            if kept:
+                kept.mkdir(parents=True, exist_ok=True)
+                shutil.chown(kept, user or os.getuid())
+            initialise(binaries / "initdb", data, user, folder)
         self.port = free_port()
         self._process = Process(
             [
@@ -175,6 +165,25 @@ class Postgres:
         except psycopg.OperationalError:
             return False
         return True
+
+
+def initialise(initdb: Path, data: Path, user: str, folder: Path) -> None:
+    """folder: to work in, readable by the user."""
+    subprocess.run(
+        [
+            *as_user(user),
+            str(initdb),
+            f"--pgdata={data}",
+            "--username=refract",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
 
 
 class Redis:
@@ -231,7 +240,7 @@ class Refract:
     def __init__(self, data: Path, env: Mapping[str, str], processes: int = 1) -> None:
         self.data = data
         self.ports = [free_port() for _i in range(processes)]
-        self._env = {
+        self.env = {
             **{name: value for name, value in os.environ.items() if not is_setting(name)},
             **env,
             "DJANGO_SETTINGS_MODULE": self.settings,
@@ -264,7 +273,7 @@ class Refract:
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
-            env=self._env,
+            env=self.env,
             capture_output=True,
             text=True,
         )
@@ -274,7 +283,7 @@ class Refract:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What a query of SQL finds, on either database."""
-        url = self._env.get("DATABASE_URL")
+        url = self.env.get("DATABASE_URL")
         connection = psycopg.connect(url) if url else sqlite3.connect(self.data / DATABASE)
         with closing(connection):
             return connection.execute(query).fetchall()
@@ -282,7 +291,7 @@ class Refract:
     def beside(self, name: str, argv: list[str]) -> Process:
         """Another process on this data, such as a Celery worker; whoever starts it stops it."""
         source_roots = os.pathsep.join([str(ROOT), str(ROOT / "platform")])
-        env = {**self._env, "PYTHONPATH": source_roots}
+        env = {**self.env, "PYTHONPATH": source_roots}
         return Process(argv, self.data / f"{name}.log", env=env)
 
     def start(self) -> None:
@@ -290,7 +299,7 @@ class Refract:
             Process(
                 [*self.serve, "--port", str(port)],
                 self.data / f"server-{port}.log",
-                env=self._env,
+                env=self.env,
             )
             for port in self.ports
         ]

@@ -34,6 +34,7 @@ def test_it_works(tmp_path: Path) -> None:
             "goal": 300.0,
             "limit": 40.0,
             "holds": True,
+            "note": "",
         }
     ]
     assert "holds" in row(quick)

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from django.db.models import Prefetch
-
-from collection.export.loading import conversations
+from collection.export.loading import Loaded, Rows, conversations, known
 from collection.export.plan import Plan
 from collection.export.selection import ReleasedConversation, ReleasedUser
 from collection.models import (
@@ -22,7 +20,7 @@ from surveys.protocol import Protocol
 Row = dict[str, Any]
 
 REPLIES = (
-    Utterance.objects.select_related("call__attempt", "report")
+    Utterance.objects.select_related("call", "report")
     .only(
         "interaction_id",
         "endpoint_id",
@@ -40,31 +38,19 @@ REPLIES = (
         "call__is_replacement",
         "call__outcome",
         "call__latency_ms",
-        "call__attempt__number",
-        "call__attempt__strategy",
-        "call__attempt__eligible",
-        "call__attempt__drawn",
-        "call__attempt__inclusion",
-        "call__attempt__pairs",
-    )
-    .prefetch_related(
-        Prefetch(
-            "call__attempt__calls",
-            ModelCall.objects.filter(is_replacement=True)
-            .only("attempt_id", "endpoint_id")
-            .order_by("pk"),
-            to_attr="replacements",
-        )
+        "call__attempt_id",
     )
 )
 """Without the texts: a release reads them for other files."""
+ATTEMPT = ("number", "strategy", "eligible", "drawn", "inclusion", "pairs")
 
 
 def assignment_rows(plan: Plan) -> Iterator[Row]:
     """One row for each row of utterances.jsonl, in its order."""
     names = dict(ModelEndpoint.objects.values_list("pk", "long_name"))
     numbers = count()
-    for user, released, conversation in conversations(plan.selection, REPLIES):
+    found = conversations(plan.selection, REPLIES, beside=hand_out_attempts)
+    for user, released, conversation in found:
         for turn in conversation.interactions.all():
             about = about_turn(user, released, conversation, turn, plan.protocol_of(user))
             ids = {reply: f"ut{next(numbers)}" for reply in turn.utterances.all()}
@@ -77,6 +63,21 @@ def assignment_rows(plan: Plan) -> Iterator[Row]:
                     if other is not reply
                 }
                 yield plan.book.assignments.row(values, plan.order)
+
+
+def hand_out_attempts(loaded: Loaded, replies: list[Utterance]) -> None:
+    """One for all replies of a turn: its JSON takes longer to read than all else."""
+    of_loaded = {"interaction__conversation__in": [*loaded]}
+    attempts = Attempt.objects.filter(**of_loaded).only(*ATTEMPT).in_bulk()
+    for attempt in attempts.values():
+        attempt.replacements = Rows()  # type: ignore[attr-defined]
+    calls = ModelCall.objects.filter(
+        is_replacement=True, attempt__interaction__conversation__in=[*loaded]
+    )
+    for call in calls.only("attempt_id", "endpoint_id").order_by("pk"):
+        replacements(attempts[call.attempt_id]).append(call)
+    for reply in replies:
+        known(reply.call, attempt=attempts[reply.call.attempt_id])
 
 
 def about_turn(
@@ -145,7 +146,7 @@ def replacement_probability(call: ModelCall) -> float:
 
 
 def replacements(attempt: Attempt) -> list[ModelCall]:
-    """In the order in which they were drawn, as `REPLIES` loads them."""
+    """In the order in which they were drawn, as `hand_out_attempts` has them."""
     found: list[ModelCall] = attempt.replacements  # type: ignore[attr-defined]
     return found
 

@@ -103,6 +103,8 @@ def keys(column: Column) -> tuple[str, ...]:
 
 
 def _in_order(name: str, values: Mapping[str, Any], order: tuple[str, ...]) -> dict[str, Any]:
+    if tuple(values) == order:  # as rows are mostly made
+        return dict(values)
     if set(values) != set(order):
         differing = ", ".join(sorted(set(values) ^ set(order)))
         raise CodebookError(f"{name}: not as in the codebook: {differing}")

@@ -23,6 +23,7 @@ from surveys.instruments.released import (
     order_of,
     tells_declined,
 )
+from surveys.instruments.remembered import remembered
 from surveys.instruments.schema import (
     Attention,
     BaseQuestion,
@@ -97,6 +98,7 @@ def _answers(file: InstrumentFile) -> Iterator[Column]:
     yield from _lists(file)
 
 
+@remembered
 def columns_of(
     question: Question, *, is_conditional: bool, is_shown: bool = False
 ) -> tuple[Column, ...]:
@@ -376,6 +378,7 @@ def sides_of(file: InstrumentFile, key: str) -> dict[str, Country]:
     }
 
 
+@remembered
 def place_column(file: InstrumentFile, key: str, *, is_shown: bool = False) -> Column:
     """is_shown: as it is for those who are shown both questions."""
     behind, sides = conditional(file), sides_of(file, key)

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Q
 
 from collection.export import tables
 from collection.export.assignment_rows import assignment_rows
 from collection.export.columns import Column, Table, filled, keys
-from collection.export.loading import conversations
+from collection.export.loading import Loaded, Reply, conversations, hand_out
 from collection.export.paradata_rows import paradata_rows
 from collection.export.plan import Plan
 from collection.export.selection import ReleasedConversation, ReleasedUser
@@ -27,14 +27,10 @@ from collection.models import (
 
 Row = dict[str, Any]
 
-REPLIES = Utterance.objects.only(
-    "interaction", "endpoint", "within_turn_id", "model_response", "score", "if_chosen"
-).prefetch_related("endpoint")
-
 
 def conversation_rows(plan: Plan) -> Iterator[Row]:
-    related = ("attributes", "feedback")
-    for user, released, conversation in conversations(plan.selection, REPLIES, *related):
+    found = conversations(plan.selection, None, "feedback", beside=hand_out_ratings)
+    for user, released, conversation in found:
         items = history(conversation, plan.book.model_item)
         values = conversation_values(user, released, conversation, items)
         yield tables.CONVERSATIONS.row(values, plan.order)
@@ -42,7 +38,7 @@ def conversation_rows(plan: Plan) -> Iterator[Row]:
 
 def utterance_rows(plan: Plan) -> Iterator[Row]:
     numbers = count()
-    for user, released, conversation in conversations(plan.selection, REPLIES):
+    for user, released, conversation in conversations(plan.selection):
         items = history(conversation, plan.book.model_item)
         for values in utterance_values(user, released, conversation, items):
             values["utterance_id"] = f"ut{next(numbers)}"
@@ -141,7 +137,7 @@ def history(conversation: Conversation, table: Table) -> list[Row]:
     return items
 
 
-def reply_values(turn: int, utterance: Utterance) -> Row:
+def reply_values(turn: int, utterance: Reply | Utterance) -> Row:
     """The content is what the model said, also where the participant saw it masked."""
     return {
         "turn": turn,
@@ -161,13 +157,14 @@ def utterance_values(
     conversation: Conversation,
     items: list[Row],
 ) -> Iterator[Row]:
-    """One row for each reply in the history, without its own id."""
+    """One row for each reply in the history, its own id still empty."""
     prompt = ""
     for item in items:
         if item["role"] == "user":
             prompt = item["content"]
             continue
         yield {
+            "utterance_id": "",
             "interaction_id": f"int{released.first_interaction + item['turn']}",
             "conversation_id": released.id,
             "user_id": user.id,
@@ -184,9 +181,24 @@ def utterance_values(
         }
 
 
+class Rated(NamedTuple):
+    """Of an AttributeRating what is released here: there are more of them than of anything."""
+
+    conversation: int
+    kind: str
+    attribute: str
+    value: int | None
+
+
+def hand_out_ratings(loaded: Loaded, _replies: list[Any]) -> None:
+    rows = AttributeRating.objects.filter(conversation__in=[*loaded]).order_by()
+    ratings = map(Rated._make, rows.values_list(*Rated._fields))
+    hand_out(loaded.values(), "attributes", ratings, lambda rated: rated.conversation)
+
+
 def attributes(column: Column, conversation: Conversation) -> Row:
     """performance_attributes or choice_attributes: 1-100, None for N/A."""
-    kind = AttributeRating.Kind(column.key.removesuffix("_attributes"))
+    kind = column.key.removesuffix("_attributes")
     rated = {row.attribute: row.value for row in conversation.attributes.all() if row.kind == kind}
     return filled(column, {key: rated[key] for key in keys(column)})
 

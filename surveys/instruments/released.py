@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from surveys.instruments.parts import Part, Unsound
+from surveys.instruments.remembered import remembered
 
 if TYPE_CHECKING:
     from surveys.instruments.conditions import Condition
@@ -71,6 +72,7 @@ def order_of(question: "Question") -> str:
     return f"order_{column_of(question)}"
 
 
+@remembered
 def is_numeric(question: "Question") -> bool:
     """Whether all choices are released as numbers; declining as one of them need not be."""
     if question.release.form in ("coded", "place"):
@@ -145,6 +147,7 @@ def _outer(entry: "Page | Block") -> "Condition | None":
     return entry.show_if if hasattr(entry, "pages") else None
 
 
+@remembered
 def conditional(file: "InstrumentFile") -> frozenset[str]:
     """Codes of the questions that not everybody is shown."""
     return frozenset(code for code, needed in conditions(file).items() if needed)

@@ -5,16 +5,14 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 
 import django
 
+from tests.bench.data import DATA
 from tests.bench.figures import Figure, header, row, write
 
 GROUPS = ("survey", "live", "desk", "release")
 """In this order; those whose module is not there yet are left out."""
-DATA = Path(os.environ.get("REFRACT_DATA", "var"))
-"""Read before the settings of the tests take it from the environment."""
 BUSY = 0.5
 """Load of the last minute. Two test runs beside it moved a bare page's p95 from 58 to 217 ms."""
 

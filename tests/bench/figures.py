@@ -20,6 +20,8 @@ class Figure:
     goal: float | None = None
     limit: float | None = None
     more_is_better: bool = False
+    note: str = ""
+    """Which of many it was, say."""
 
     @property
     def holds(self) -> bool | None:
@@ -28,7 +30,7 @@ class Figure:
         return self.value >= self.goal if self.more_is_better else self.value <= self.goal
 
     def as_json(self) -> dict[str, object]:
-        """{name, value, unit, goal, limit, holds}; null where there is no goal or limit."""
+        """{name, value, unit, goal, limit, holds, note}; null where there is no goal or limit."""
         return {
             "name": self.name,
             "value": self.value,
@@ -36,6 +38,7 @@ class Figure:
             "goal": self.goal,
             "limit": self.limit,
             "holds": self.holds,
+            "note": self.note,
         }
 
 
@@ -48,7 +51,7 @@ def row(figure: Figure) -> str:
     goal = "" if figure.goal is None else f"{sign} {figure.goal:.4g}"
     limit = "" if figure.limit is None else f"{figure.limit:.4g}"
     verdict = {True: "holds", False: "does not hold", None: ""}[figure.holds]
-    line = f"{figure.name:30}{figure.value:>10.4g} {figure.unit:9}{goal:>11}{limit:>10}  {verdict}"
+    line = f"{figure.name:30}{figure.value:>10.4g} {figure.unit:9}{goal:>11}{limit:>10}  {verdict:15}{figure.note}"
     return f"{line.rstrip()}\n"
 
 

@@ -40,7 +40,7 @@ class Browser:
     """ports: of the server's processes; each new connection goes to the next."""
 
     def __init__(self, ports: Iterator[int]) -> None:
-        self._ports = ports
+        self.ports = ports
         self._cookies: dict[bytes, bytes] = {}
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
@@ -59,7 +59,7 @@ class Browser:
 
     async def hear(self, path: str, opened: asyncio.Event) -> bool:
         """Open a WebSocket; whether a message came before it was closed."""
-        port = next(self._ports)
+        port = next(self.ports)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             writer.write(
@@ -124,6 +124,6 @@ class Browser:
             self.close()
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection(
-                "127.0.0.1", next(self._ports)
+                "127.0.0.1", next(self.ports)
             )
         return self._reader, self._writer
