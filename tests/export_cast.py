@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from typing import Any
 
+from collection.conversations import messages_so_far
 from collection.models import (
     Attempt,
     AttributeRating,
@@ -236,8 +237,8 @@ def add_turn(
             attempt=attempt,
             slot=place,
             endpoint=models[place],
-            messages=[],
-            parameters={},
+            messages=sent(interaction),
+            parameters=models[place].parameters,
             outcome=ModelCall.Outcome.OK,
         )
         Utterance.objects.create(
@@ -250,7 +251,18 @@ def add_turn(
             score=score,
             if_chosen=place == best,
             was_tied=score == max(scores) and scores.count(score) > 1,
+            was_touched=True,
+            first_value=score,
+            first_by="pointer",
+            moves=1,
+            ms_to_first_touch=900 + place,
         )
+
+
+def sent(interaction: Interaction) -> list[dict[str, str]]:
+    """The messages of a call, as they are sent."""
+    header = {"role": "system", "content": "You are a conversational assistant."}
+    return [header, *messages_so_far(interaction)]
 
 
 def rate_attributes(conversation: Conversation) -> None:
@@ -262,6 +274,7 @@ def rate_attributes(conversation: Conversation) -> None:
             attribute=attribute,
             position=place,
             value=None if place == 1 else place + 1,
+            was_touched=place != 1,
         )
         for kind in ("performance", "choice")
         for place, attribute in enumerate(ATTRIBUTES)

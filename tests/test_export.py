@@ -73,6 +73,14 @@ def test_it_works(study: Study, cast: dict[str, Participant], tmp_path: Path) ->
         "models.jsonl": 5,
         "assignments.jsonl": 6 * 6 + 4 * 6 + 3 * 3,
         "paradata.jsonl": 0,
+        "calls.jsonl": 6 * 6 + 4 * 6 + 3 * 3,
+        "ratings.jsonl": 4 * 8 + 1 + 6 * 6 + 4 * 6 + 3 * 3 + 13 * 14,
+        "consents.jsonl": 4,
+        "quality.jsonl": 0,
+        "wide.jsonl": 6 * 2 + 4 * 3 + 3 * 2,
+        "battles.jsonl": 6 * (6 + 1) + 4 * 3 + 3 * 1,
+        "preferences.jsonl": 6 * (6 + 1) + 4 * 1,
+        "unpaired.jsonl": 6 * 6 + 4 * 6 + 3 * 3,
     }
     assert [d for d in validate(tmp_path / "out") if not d.is_note] == []
     left = {path.name for path in (tmp_path / "out").iterdir()}
@@ -128,6 +136,14 @@ def test_the_manifest_says_how_it_was_collected(study: Study, tmp_path: Path) ->
             "models.jsonl": 0,
             "assignments.jsonl": 6,
             "paradata.jsonl": 0,
+            "calls.jsonl": 6,
+            "ratings.jsonl": 8 + 6 + 14,
+            "consents.jsonl": 1,
+            "quality.jsonl": 0,
+            "wide.jsonl": 2,
+            "battles.jsonl": 7,
+            "preferences.jsonl": 7,
+            "unpaired.jsonl": 6,
         },
     }
 
@@ -136,6 +152,7 @@ def test_equal_data_give_equal_bytes(
     study: Study, cast: dict[str, Participant], tmp_path: Path
 ) -> None:
     cast["alice"].pages.create(page="primer", shown_at=export_cast.START)
+    cast["alice"].quality_runs.create(check_name="phone", version=1, value=360)
     for folder in ("one", "two"):
         write_release(study, tmp_path / folder)
     for name in (*(f"{name}.jsonl" for name in files_of(study)), *DESCRIPTIONS):
@@ -164,7 +181,9 @@ def test_keys_stand_in_the_codebooks_order(study: Study, cast: dict[str, Partici
     assert " ".join(item) == (
         "turn role content model_provider model_name score if_chosen within_turn_id"
     )
-    assert [len(found[name].columns) for name in files_of(study)] == [32, 13, 14, 15, 27, 9]
+    sizes = {name: len(found[name].columns) for name in files_of(study)}
+    assert list(sizes.values())[:6] == [32, 13, 14, 15, 27, 9]
+    assert sizes["wide"] == 41
 
 
 def test_a_row_with_other_keys_than_the_codebooks_is_refused() -> None:

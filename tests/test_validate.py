@@ -14,7 +14,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from collection.export.tables import MODERATION
 from collection.export.validate import Deviation, validate
-from collection.export.write import DESCRIPTIONS, write_release
+from collection.export.write import DESCRIPTIONS, Options, write_release
 from tests.export_cast import choice, converse, make_cast, make_person, make_study
 
 Row = dict[str, Any]
@@ -23,6 +23,8 @@ Change = Callable[[Row], Any]
 SURVEY, CONVERSATIONS = "survey.jsonl", "conversations.jsonl"
 UTTERANCES, MODELS, METADATA = "utterances.jsonl", "models.jsonl", "metadata.jsonl"
 ASSIGNMENTS, MANIFEST = "assignments.jsonl", "manifest.json"
+PRISMS = ("survey", "conversations", "utterances", "models", "assignments", "paradata")
+"""The files that this module is about: see test_release_files.py for the others."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def template(
     with django_db_blocker.unblock(), transaction.atomic():
         study = make_study()
         make_cast(study)
-        write_release(study, folder)
+        write_release(study, folder, options=Options(only=PRISMS))
         transaction.set_rollback(True)
     (folder / METADATA).write_text(as_lines(metadata_of(folder)))
     return folder
@@ -930,7 +932,7 @@ def prism(tmp_path: Path, db: None) -> Path:
     for kind in (*kinds, "controversy guided", "unguided"):
         converse(person, kind, scores=((70, 20), (50, 50)))
     data = tmp_path / "prism-alignment" / "data"
-    write_release(study, data, "github")
+    write_release(study, data, "github", options=Options(only=PRISMS))
     for name in DESCRIPTIONS:
         (data / name).unlink()
 

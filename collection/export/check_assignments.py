@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from collection.export.check_calls import digest_of_draw
 from collection.export.codebook import Codebook
 from collection.export.known import Known, KnownUtterance, digest
 from collection.export.lines import Deviation, File, Line, Problem, show
@@ -81,6 +82,7 @@ class Checker:
             return
         if not is_sound(shape) or utterance.model_name is None:
             return
+        self.known.draws[utterance_id] = (digest_of_draw(row), row["screen_position"])
         yield from self.agreement_problems(row, utterance)
         yield from draw_problems(row, utterance)
         yield from flag_problems(row)

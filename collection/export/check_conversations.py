@@ -53,6 +53,9 @@ def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
             conversation = known_conversation(row, line.number, turns, place)
             known.conversations[conversation_id] = conversation
             place += len(conversation.replies)
+            if conversation.is_sound:
+                columns = (tables.PERFORMANCE.key, tables.CHOICE.key)
+                known.attributes[conversation_id] = {key: row[key] for key in columns}
         yield from file.at(line.number, problems)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collection.export.branches import branch_problems
-from collection.export.codebook import Codebook
+from collection.export.codebook import Codebook, lines_of
 from collection.export.columns import is_nothing
 from collection.export.derive import DECLINED, PREFER_NOT_TO_SAY, SAME, SPECIAL, sides_of
 from collection.export.known import Known, KnownUser
@@ -43,12 +43,24 @@ def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
             problems += checker.meaning(line.number, row)
         if isinstance(user_id, str) and user_id not in known.users:
             known.users[user_id] = known_user(row, line.number, sound)
+            if sound and (version := checker.version(row)):
+                known.lines[user_id] = dict(lines_in(version, row))
             for key in book.texts:
                 if isinstance(row.get(key), str):
                     known.texts.setdefault(key, []).append(user_id)
         yield from file.at(line.number, problems)
     for own in checker.own.values():
         yield from own.deviations(file)
+
+
+def lines_in(version: Version, row: Row) -> Iterator[tuple[tuple[str, str | None], Any]]:
+    """(column and key of a line, its value)"""
+    for question in lines_of(version):
+        column = column_of(question)
+        for item in question.items:
+            yield (column, item.code), row[column][item.code]
+        if not question.items:
+            yield (column, None), row[column]
 
 
 def known_user(row: Row, line: int, sound: bool) -> KnownUser:

@@ -47,7 +47,7 @@ class Checker:
         self.sequence = Sequence("ut")
         self.place = -1
         self.strangers: set[str] = set()
-        self.providers: dict[str, str] = {}
+        self.providers = known.providers
         self.interaction_at: dict[Place, str] = {}
         self.first_line: dict[str, tuple[Place, int]] = {}
         """interaction_id -> (its place, line)."""
@@ -89,6 +89,8 @@ class Checker:
             )
             return
         self.known.interactions.setdefault(interaction_id, row["conversation_id"])
+        self.known.turns.setdefault(interaction_id, row["turn"])
+        self.known.prompts.setdefault(interaction_id, digest(row["user_prompt"]))
         first_place, _line = self.first_line.setdefault(interaction_id, (place, line.number))
         if first_place != place:
             yield Problem(

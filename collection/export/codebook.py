@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from collection.export import tables
+from collection.export import further_tables, tables
 from collection.export.columns import Column, Table
 from collection.export.derive import survey_columns
 from collection.export.merge import Version, merged
 from surveys.instruments.released import FIRST, LAST, VERSION, column_of
-from surveys.instruments.schema import FreeText
+from surveys.instruments.schema import FreeText, Question, Scale
 from surveys.protocol import PRESETS, Protocol
 
 NAME = "codebook.json"
@@ -93,6 +93,20 @@ class Codebook:
     def assignments(self) -> Table:
         return tables.assignments(self._replies)
 
+    @cached_property
+    def calls(self) -> Table:
+        return further_tables.calls(self._replies)
+
+    @cached_property
+    def ratings(self) -> Table:
+        asked = [q for version in self.versions for q in lines_of(version)]
+        items = (item.code for question in asked for item in question.items)
+        return further_tables.ratings(tuple(map(column_of, asked)), tuple(items))
+
+    @cached_property
+    def wide(self) -> Table:
+        return further_tables.wide(self._replies)
+
     @property
     def _replies(self) -> int:
         return max(map(tables.most_replies, self.protocols))
@@ -108,6 +122,14 @@ class Codebook:
             self.assignments,
             self.metadata,
             self.paradata,
+            self.calls,
+            self.ratings,
+            further_tables.CONSENTS_TABLE,
+            further_tables.QUALITY_TABLE,
+            self.wide,
+            further_tables.BATTLES_TABLE,
+            further_tables.PREFERENCES_TABLE,
+            further_tables.UNPAIRED_TABLE,
         )
         return {table.name: table for table in found}
 
@@ -115,6 +137,12 @@ class Codebook:
 def _around(answers: Sequence[Column]) -> Table:
     first = (tables.FIXED[key] for key in FIRST)
     return Table("survey", (*first, *answers, *(tables.FIXED[key] for key in LAST)))
+
+
+def lines_of(version: Version) -> list[Question]:
+    """The questions of a version that are answered on lines, and released."""
+    questions = version.file.questions()
+    return [q for q in questions if isinstance(q, Scale) and q.release.form != "none"]
 
 
 def described(book: Codebook, names: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ Kind = Literal[
     "datetime",
     "date",
     "list",
+    "list of dicts",
     "dict",
     "dict by question",
     "dict by utterance",
@@ -30,9 +31,9 @@ class Column:
     """One key of a row, or of a dict within it.
 
     allowed: all its values, or those of a list, if they can be listed; low, high: bounds of a
-    number, a date or the length of a list, inclusive; keys: the columns of a dict, in this order
-    if is_ordered; prefix: of an id; digits: of a date, 10, 7 or 4; absent: what stands there for
-    somebody who was not asked.
+    number, a date or the length of a list, inclusive; keys: the columns of a dict, or of each in a
+    list, in this order if is_ordered; prefix: of an id; digits: of a date, 10, 7 or 4; absent: what
+    stands there for somebody who was not asked.
     """
 
     key: str

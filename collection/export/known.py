@@ -1,8 +1,9 @@
 """What the check of one file leaves behind for the check of the others: ids and little else."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 @dataclass
@@ -69,6 +70,22 @@ class Known:
     utterances: dict[str, KnownUtterance] = field(default_factory=dict)
     replies: Counter[str] = field(default_factory=Counter)
     """interaction_id -> number of utterances."""
+    turns: dict[str, int] = field(default_factory=dict)
+    """interaction_id -> turn."""
+    prompts: dict[str, int] = field(default_factory=dict)
+    """interaction_id -> digest of its user_prompt."""
+    providers: dict[str, str] = field(default_factory=dict)
+    """model_name -> model_provider of utterances.jsonl."""
+    draws: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """utterance_id -> digest of what assignments.jsonl says of its call, its screen_position."""
+    attributes: dict[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    """conversation_id -> column -> attribute -> value, of sound rows."""
+    lines: dict[str, dict[tuple[str, str | None], Any]] = field(default_factory=dict)
+    """user_id -> column and key of each line of the survey -> value, of sound rows."""
+    calls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """(model, type of conversation, outcome) -> rows of calls.jsonl."""
+    consents: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(version, sha256) -> rows of consents.jsonl."""
     model_providers: dict[str, str] | None = None
     """long_name -> model_provider of models.jsonl; None without that file."""
 

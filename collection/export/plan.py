@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-from collection.export.codebook import Codebook
+from collection.export import further_tables as further
+from collection.export.codebook import Codebook, lines_of
 from collection.export.columns import KeyOrder
 from collection.export.merge import Version
 from collection.export.selection import ReleasedUser, Selection, select
@@ -17,6 +18,9 @@ T = TypeVar("T")
 FILES = ("survey", "conversations", "utterances", "models")
 ASSIGNMENTS = "assignments"
 PARADATA = "paradata"
+BESIDE = (further.CALLS, further.RATINGS, further.CONSENTS, further.QUALITY)
+BESIDE_SURVEY = (further.RATINGS, further.CONSENTS, further.QUALITY)
+"""Without conversations; the first of them only where something is rated on lines."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,16 @@ def as_text(protocol: Protocol) -> str:
 
 
 def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:
-    """By name, in the order of the manifest. Without conversations nothing is assigned."""
-    talks = any(row.file.conversation for row in released_instruments(study, with_pilot=with_pilot))
+    """By name, in the order of the manifest. Without conversations nothing is assigned or asked."""
+    answered = released_instruments(study, with_pilot=with_pilot)
+    talks = any(row.file.conversation for row in answered)
     found = (*FILES, ASSIGNMENTS) if talks else FILES
-    return (*found, PARADATA) if study.protocol.paradata else found
+    if study.protocol.paradata:
+        found = (*found, PARADATA)
+    if talks:
+        return (*found, *BESIDE, *further.DERIVED)
+    has_lines = any(lines_of(version_of(row)) for row in answered)
+    return (*found, *(BESIDE_SURVEY if has_lines else BESIDE_SURVEY[1:]))
 
 
 def released_instruments(study: Study, *, with_pilot: bool = False) -> list[Instrument]:

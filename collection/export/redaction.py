@@ -46,6 +46,8 @@ def cell(column: Column, value: Any, passages: veil.Passages) -> Any:
         return [item | {CONTENT: veil.covered(item[CONTENT], passages)} for item in value]
     if column.kind == "dict":
         return cover(value, column.keys, passages)
+    if column.kind == "list of dicts":
+        return [cover(item, column.keys, passages) for item in value]
     if column.kind == "string":
         both = [*passages, *filter(None, map(cleaned, passages))]
         return veil.covered(value, both if column.key == CLEANED else passages)

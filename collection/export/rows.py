@@ -11,6 +11,7 @@ from collection.export import tables
 from collection.export.assignment_rows import assignment_rows
 from collection.export.columns import Column, Table, filled, keys
 from collection.export.loading import Loaded, Reply, conversations, hand_out
+from collection.export.manifest import asked
 from collection.export.paradata_rows import paradata_rows
 from collection.export.plan import Plan
 from collection.export.selection import ReleasedConversation, ReleasedUser
@@ -71,6 +72,8 @@ def model_rows(plan: Plan) -> Iterator[Row]:
     for endpoint_ids, conversation_id in eligible.iterator():
         if conversation_id in used:
             appeared.update(endpoint_ids)
+    # Calls of people in the survey file are released, also those that never brought a reply.
+    appeared.update(asked(plan).values_list("endpoint_id", flat=True).distinct())
     tested = set(
         ModelCall.objects.filter(outcome__in=SHOWN)
         .order_by()

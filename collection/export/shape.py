@@ -84,16 +84,17 @@ def value_problems(column: Column, value: Any, path: str) -> Iterator[Problem]:
             yield from bound_problems(column, value, path)
         case "list":
             yield from list_problems(column, value, path)
+        case "list of dicts":
+            yield from bound_problems(column, len(value), f"the length of {path}")
+            for place, entry in enumerate(value):
+                yield from dict_problems(column, entry, f"{path}[{place}]")
         case "date":
             yield from date_problems(column, value, path)
         case "datetime":
             if not is_datetime(value):
                 yield Problem("value", f"{path} is {show(value)}, not YYYY-MM-DD HH:MM:SS")
         case "dict":
-            yield from key_problems(value, keys(column), path, is_ordered=column.is_ordered)
-            for part in column.keys:
-                if part.key in value:
-                    yield from column_problems(part, value[part.key], f"{path}.{part.key}")
+            yield from dict_problems(column, value, path)
         case "dict by question":
             for code, facts in value.items():
                 yield from question_problems(column, code, facts, f"{path}.{code}")
@@ -132,16 +133,22 @@ def date_problems(column: Column, value: str, path: str) -> Iterator[Problem]:
         yield from bound_problems(column, value, path)
 
 
+def dict_problems(column: Column, value: Any, path: str) -> Iterator[Problem]:
+    """What is wrong with one dict that has the column's keys."""
+    if not isinstance(value, dict):
+        yield Problem("type", f"{path} is {show(value)}, no object")
+        return
+    yield from key_problems(value, keys(column), path, is_ordered=column.is_ordered)
+    for part in column.keys:
+        if part.key in value:
+            yield from column_problems(part, value[part.key], f"{path}.{part.key}")
+
+
 def question_problems(column: Column, code: str, facts: Any, path: str) -> Iterator[Problem]:
     if code not in column.allowed:
         yield Problem("keys", f"{path}: no question of the instrument")
-    elif not isinstance(facts, dict):
-        yield Problem("type", f"{path} is {show(facts)}, no object")
     else:
-        yield from key_problems(facts, keys(column), path)
-        for part in column.keys:
-            if part.key in facts:
-                yield from column_problems(part, facts[part.key], f"{path}.{part.key}")
+        yield from dict_problems(column, facts, path)
 
 
 def number_problems(column: Column, utterance: str, number: Any, path: str) -> Iterator[Problem]:
@@ -181,6 +188,7 @@ HAS_TYPE: dict[Kind, Callable[[Any], bool]] = {
     "float": is_number,
     "date": is_text,
     "list": lambda value: isinstance(value, list) and all(isinstance(x, SCALAR) for x in value),
+    "list of dicts": lambda value: isinstance(value, list),
     "dict": is_object,
     "dict by question": is_object,
     "dict by utterance": is_object,

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db.models import Prefetch
+
 from collection.export import tables
 from collection.export.cells import Said, cells, status
 from collection.export.merge import widened
@@ -33,7 +35,7 @@ def survey_rows(plan: Plan) -> Iterator[Row]:
         yield plan.book.survey.row(survey_row(plan, user, person), plan.order)
 
 
-def people(plan: Plan, *related: str) -> Iterator[tuple[ReleasedUser, Participant]]:
+def people(plan: Plan, *related: str | Prefetch) -> Iterator[tuple[ReleasedUser, Participant]]:
     found = Participant.objects.prefetch_related("instrument", "study", "came_by", *related)
     for batch in batches(plan.selection.users, PEOPLE_AT_ONCE):
         loaded = found.in_bulk([user.pk for user in batch])

@@ -10,25 +10,32 @@ from pathlib import Path
 
 from collection.export import (
     check_assignments,
+    check_calls,
     check_conversations,
+    check_derived,
     check_documents,
     check_metadata,
     check_models,
     check_paradata,
+    check_parquet,
+    check_people,
+    check_ratings,
     check_survey,
     check_utterances,
 )
 from collection.export.codebook import Codebook
 from collection.export.documents import find_path
+from collection.export.further_tables import CALLS, CONSENTS, DERIVED, QUALITY, RATINGS
 from collection.export.known import Known
 from collection.export.lines import Deviation, File
 from collection.export.manifest import NAME as MANIFEST
-from collection.export.plan import ASSIGNMENTS, PARADATA
+from collection.export.parquet import FOLDER as PARQUET
+from collection.export.plan import ASSIGNMENTS, BESIDE, PARADATA
 
 __all__ = ["Deviation", "validate"]
 
 REQUIRED = ("survey", "conversations", "utterances")
-FILES = (*REQUIRED, "models", "metadata", ASSIGNMENTS, PARADATA)
+FILES = (*REQUIRED, "models", "metadata", ASSIGNMENTS, PARADATA, *BESIDE, *DERIVED)
 
 
 def validate(folder: Path) -> Iterator[Deviation]:
@@ -44,9 +51,17 @@ def validate(folder: Path) -> Iterator[Deviation]:
         yield Deviation(f"{name}.jsonl", 0, "missing", "the file is missing")
     if book is None:
         return
-    yield from check_all(files, book)
+    known = Known()
+    is_sound = not absent
+    for deviation in check_all(files, known, book):
+        is_sound = is_sound and deviation.is_note
+        yield deviation
+    yield from check_derived.check_all(folder, files, book, are_sound=is_sound)
+    if is_sound:
+        yield from check_parquet.check(folder, files, book)
     if not absent:
         yield from check_manifest(folder, files)
+        yield from check_counts(folder, files, known)
 
 
 def find(folder: Path, name: str) -> File | None:
@@ -54,9 +69,8 @@ def find(folder: Path, name: str) -> File | None:
     return File(path, path.relative_to(folder).as_posix()) if path else None
 
 
-def check_all(files: dict[str, File | None], book: Codebook) -> Iterator[Deviation]:
+def check_all(files: dict[str, File | None], known: Known, book: Codebook) -> Iterator[Deviation]:
     """Each file there is; what needs two files only if both are there."""
-    known = Known()
     survey, conversations, utterances = (files[name] for name in REQUIRED)
     models, metadata = files["models"], files["metadata"]
     assignments, paradata = files[ASSIGNMENTS], files[PARADATA]
@@ -75,6 +89,14 @@ def check_all(files: dict[str, File | None], book: Codebook) -> Iterator[Deviati
             yield from check_assignments.check(assignments, known, book)
         if metadata:
             yield from check_metadata.check(metadata, known, book)
+        if calls := files[CALLS]:
+            yield from check_calls.check(calls, known, book)
+        if ratings := files[RATINGS]:
+            yield from check_ratings.check(ratings, known, book)
+        if quality := files[QUALITY]:
+            yield from check_people.check_quality(quality, known, book)
+    if survey and (consents := files[CONSENTS]):
+        yield from check_people.check_consents(consents, known)
     if paradata and survey:
         yield from check_paradata.check(paradata, known, book)
     if not metadata:
@@ -93,6 +115,10 @@ def check_manifest(folder: Path, files: dict[str, File | None]) -> Iterator[Devi
         yield Deviation(MANIFEST, 0, "manifest", f"cannot be read: {error!r}")
         return
     for name, number in counts.items():
+        if name.startswith(f"{PARQUET}/"):
+            if not (folder / name).is_file():
+                yield Deviation(name, 0, "missing", "the manifest names it, but it is missing")
+            continue
         file = files.get(name.removesuffix(".jsonl"))
         if file is None:
             yield Deviation(name, 0, "missing", "the manifest names it, but it is missing")
@@ -100,3 +126,27 @@ def check_manifest(folder: Path, files: dict[str, File | None]) -> Iterator[Devi
             yield Deviation(
                 name, 0, "manifest", f"has {file.lines} lines, the manifest says {number}"
             )
+
+
+def check_counts(folder: Path, files: dict[str, File | None], known: Known) -> Iterator[Deviation]:
+    """What the manifest counts itself, and files of the folder have in full."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        calls = {
+            (model, kind, outcome): number
+            for model, kinds in content["calls"].items()
+            for kind, outcomes in kinds.items()
+            for outcome, number in outcomes.items()
+        }
+        consents = {
+            (text["version"], text["sha256"]): text["people"] for text in content["consent_texts"]
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return  # it says so itself, or is of an older release
+    for name, said, found in (
+        (CALLS, calls, known.calls),
+        (CONSENTS, consents, known.consents),
+    ):
+        file = files[name]
+        if file and said != found:
+            yield Deviation(file.name, 0, "manifest", "its rows are not what the manifest counts")

@@ -5,21 +5,38 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from django.db import connection, transaction
 
-from collection.export import codebook, documents, manifest
+from collection.export import codebook, derived, documents, manifest, parquet, schemas
 from collection.export.columns import KeyOrder
+from collection.export.derived import PRISMS, Rules
+from collection.export.makers import MAKERS
 from collection.export.plan import FILES, Plan, files_of, make_plan
 from collection.export.redaction import covered
-from collection.export.rows import MAKERS, Row
+from collection.export.rows import Row
 from collection.export.selection import Selection
+from surveys.errors import DomainError
 from surveys.models import Study
 
-__all__ = ["FILES", "files_of", "snapshot", "stream", "write_file", "write_release", "write_zip"]
+__all__ = [
+    "FILES",
+    "JSONL",
+    "PARQUET",
+    "Options",
+    "files_of",
+    "snapshot",
+    "stream",
+    "write_file",
+    "write_release",
+    "write_zip",
+]
+
+JSONL, PARQUET = "jsonl", "parquet"
 
 # JSON allows these characters in strings, but str.splitlines and other readers end lines at them.
 LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -28,8 +45,38 @@ ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 """Of every member of a zip: the format's first, so that equal data give equal bytes."""
 
-DESCRIPTIONS = (documents.NAME, codebook.NAME, manifest.NAME)
+DESCRIPTIONS = (documents.NAME, codebook.NAME, schemas.NAME, manifest.NAME)
 """What a folder says of itself."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What of a release is written, and how.
+
+    only: names of files, none for all; formats: JSONL, PARQUET or both.
+    """
+
+    only: tuple[str, ...] = ()
+    formats: tuple[str, ...] = (JSONL,)
+    rules: Rules = PRISMS
+
+    def check(self) -> None:
+        """Raises DomainError before anything is written."""
+        if PARQUET in self.formats:
+            parquet.check_pyarrow()
+
+    def names(self, found: tuple[str, ...]) -> tuple[str, ...]:
+        """Raises DomainError if one is asked for that is not among those found."""
+        unknown = [name for name in self.only if name not in found]
+        if unknown:
+            raise DomainError(
+                "only",
+                f"A release of this study has no file {unknown[0]!r}. It has: {', '.join(found)}.",
+            )
+        return tuple(name for name in found if not self.only or name in self.only)
+
+
+EVERYTHING = Options()
 
 
 @contextmanager
@@ -59,7 +106,15 @@ def stream(
     study: Study, name: str, order: KeyOrder = "codebook", *, with_pilot: bool = False
 ) -> Iterator[str]:
     """JSON lines, each with its line end, of one file. Wrap in `snapshot` while people work."""
-    yield from map(line, rows_of(make_plan(study, order, with_pilot=with_pilot), name))
+    plan = make_plan(study, order, with_pilot=with_pilot)
+    if name not in derived.MAKERS:
+        yield from map(line, rows_of(plan, name))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for source in derived.SOURCES:
+            _write_rows(Path(folder) / f"{source}.jsonl", rows_of(plan, source), lambda _row: False)
+        made = derived.Source(Path(folder), plan.book, order=order)
+        yield from map(line, derived.MAKERS[name](made))
 
 
 def rows_of(plan: Plan, name: str) -> Iterator[Row]:
@@ -76,27 +131,47 @@ def line(row: Row) -> str:
 
 
 def write_release(
-    study: Study, folder: Path, order: KeyOrder = "codebook", *, with_pilot: bool = False
+    study: Study,
+    folder: Path,
+    order: KeyOrder = "codebook",
+    *,
+    with_pilot: bool = False,
+    options: Options = EVERYTHING,
 ) -> dict[str, int]:
     """Write the files and the manifest into a folder; file name -> number of rows.
 
     The files are complete before the first appears in the folder, and the manifest comes last.
     Raises OSError if the folder can't be made or written, DomainError if the versions of the
-    instrument cannot be released together.
+    instrument cannot be released together or the options ask for what is not there.
     """
+    options.check()
     folder.mkdir(parents=True, exist_ok=True)
     # Within the folder: its parent may be another file system, where no rename can come from.
     aside = Path(tempfile.mkdtemp(prefix=".release-", dir=folder))
     try:
-        rows = _write_all(study, aside, order, with_pilot)
+        rows = _write_all(study, aside, order, with_pilot, options)
         for name in (*rows, *DESCRIPTIONS):
+            (folder / name).parent.mkdir(exist_ok=True)
             (aside / name).replace(folder / name)
-        for name in MAKERS:  # of an earlier release, which had more
-            if f"{name}.jsonl" not in rows:
-                (folder / f"{name}.jsonl").unlink(missing_ok=True)
+        for name in _known_files():  # of an earlier release, which had more
+            if name not in rows:
+                (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return rows
+
+
+def _known_files() -> Iterator[str]:
+    for name in (*MAKERS, *derived.MAKERS):
+        yield from (json_file(name), parquet_file(name))
+
+
+def json_file(name: str) -> str:
+    return f"{name}.jsonl"
+
+
+def parquet_file(name: str) -> str:
+    return f"{parquet.FOLDER}/{name}.parquet"
 
 
 def write_file(study: Study, name: str, file: IO[bytes], *, with_pilot: bool = False) -> None:
@@ -106,10 +181,13 @@ def write_file(study: Study, name: str, file: IO[bytes], *, with_pilot: bool = F
             file.write(text.encode())
 
 
-def write_zip(study: Study, file: IO[bytes], *, with_pilot: bool = False) -> None:
+def write_zip(
+    study: Study, file: IO[bytes], *, with_pilot: bool = False, options: Options = EVERYTHING
+) -> None:
     """Write a whole release as a zip into an open binary file."""
+    options.check()
     with tempfile.TemporaryDirectory() as folder, ZipFile(file, "w") as archive:
-        rows = _write_all(study, Path(folder), "codebook", with_pilot)
+        rows = _write_all(study, Path(folder), "codebook", with_pilot, options)
         for name in (*rows, *DESCRIPTIONS):
             member = ZipInfo(f"{study.slug}/{name}", EARLIEST_DATE)
             member.compress_type = ZIP_DEFLATED
@@ -117,27 +195,70 @@ def write_zip(study: Study, file: IO[bytes], *, with_pilot: bool = False) -> Non
                 shutil.copyfileobj(source, target)
 
 
-def _write_all(study: Study, folder: Path, order: KeyOrder, with_pilot: bool) -> dict[str, int]:
+def _write_all(
+    study: Study, folder: Path, order: KeyOrder, with_pilot: bool, options: Options
+) -> dict[str, int]:
     rows: dict[str, int] = {}
     simulated_rows: dict[str, int] = {}
+
+    def write(name: str, found: Iterable[Row]) -> None:
+        file = json_file(name)
+        counts = _write_rows(folder / file, found, is_simulated)
+        if name in names:
+            rows[file], simulated_rows[file] = counts
+
     with snapshot():
         plan = make_plan(study, order, with_pilot=with_pilot)
-        names = files_of(study, with_pilot=with_pilot)
+        names = options.names(files_of(study, with_pilot=with_pilot))
         is_simulated = _simulated(plan.selection)
+        for name in dict.fromkeys((*_from_database(names), *_sources(names))):
+            write(name, rows_of(plan, name))
+        # Counts of the files that follow are added to these very dicts.
+        about = manifest.build(plan, rows, simulated_rows)
+    source = derived.Source(folder, plan.book, options.rules, order)
+    for name in names:
+        if name in derived.MAKERS:
+            write(name, derived.MAKERS[name](source))
+    if _sources(names):
+        about["derived"] = source.as_json()
+    if PARQUET in options.formats:
+        rows |= _write_parquet(folder, names, plan)
+    if JSONL not in options.formats:
         for name in names:
-            file = f"{name}.jsonl"
-            rows[file], simulated_rows[file] = _write_rows(
-                folder / file, rows_of(plan, name), is_simulated
-            )
-        described = {
-            documents.NAME: documents.of(plan.book),
-            codebook.NAME: codebook.described(plan.book, names),
-            manifest.NAME: manifest.build(plan, rows, simulated_rows),
-        }
+            del rows[json_file(name)]
+    described = {
+        documents.NAME: documents.of(plan.book),
+        codebook.NAME: codebook.described(plan.book, names),
+        schemas.NAME: schemas.described(plan.book, names),
+        manifest.NAME: about | {"rows": rows},
+    }
     for name in DESCRIPTIONS:
         text = json.dumps(described[name], ensure_ascii=False, indent=2) + "\n"
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     return rows
+
+
+def _from_database(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name not in derived.MAKERS]
+
+
+def _sources(names: Iterable[str]) -> tuple[str, ...]:
+    """What has to be written first, wanted or not."""
+    return derived.SOURCES if any(name in derived.MAKERS for name in names) else ()
+
+
+def _write_parquet(folder: Path, names: Iterable[str], plan: Plan) -> dict[str, int]:
+    (folder / parquet.FOLDER).mkdir()
+    return {
+        parquet_file(name): parquet.write(
+            folder / json_file(name),
+            folder / parquet_file(name),
+            plan.book.tables[name],
+            plan.book,
+            plan.order,
+        )
+        for name in names
+    }
 
 
 def _write_rows(

@@ -17,8 +17,8 @@ FIVE = ("survey", "conversations", "utterances", "metadata", "models")
 
 def export(slug: str, folder: Path) -> dict[str, float]:
     """File -> seconds."""
+    from collection.export.makers import MAKERS
     from collection.export.plan import make_plan
-    from collection.export.rows import MAKERS
     from collection.export.write import line, snapshot
     from surveys.models import Study
 

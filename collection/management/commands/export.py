@@ -1,4 +1,4 @@
-"""`manage.py export <study> --out DIR`: write a release of a study."""
+"""`manage.py export <study> --out DIR`: write a release of a study, or some of its files."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from collection.export.write import write_release
+from collection.export.derived import PRISM_TIE, WIDEST_TIE, Rules
+from collection.export.write import JSONL, PARQUET, Options, write_release
 from surveys.errors import DomainError
 from surveys.models import Study
 
@@ -23,7 +24,32 @@ class Command(BaseCommand):
             default="codebook",
             help="key order: the codebook's, or that of PRISM's files on GitHub",
         )
-
+        parser.add_argument(
+            "--format",
+            choices=FORMATS,
+            default=JSONL,
+            help="JSON lines, Parquet (needs pyarrow), or both",
+        )
+        parser.add_argument(
+            "--only",
+            nargs="+",
+            default=[],
+            metavar="FILE",
+            help="these files alone, such as survey, calls or preferences; the folder then holds "
+            "no others of a release",
+        )
+        parser.add_argument(
+            "--tie-within",
+            type=int,
+            default=PRISM_TIE,
+            metavar="POINTS",
+            help="in battles and preferences, scores no further apart are a tie (PRISM: 5)",
+        )
+        parser.add_argument(
+            "--with-untouched",
+            action="store_true",
+            help="let preferences and unpaired ratings rest on sliders that nobody touched too",
+        )
         parser.add_argument(
             "--with-pilot",
             action="store_true",
@@ -37,6 +63,7 @@ class Command(BaseCommand):
                 options["out"],
                 options["order"],
                 with_pilot=options["with_pilot"],
+                options=chosen(options),
             )
         except OSError as error:
             raise CommandError(f"Cannot write the release: {error}") from error
@@ -44,6 +71,21 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
         for name, number in rows.items():
             self.stdout.write(f"{name}: {number}")
+
+
+FORMATS = {JSONL: (JSONL,), PARQUET: (PARQUET,), "both": (JSONL, PARQUET)}
+
+
+def chosen(options: dict[str, Any]) -> Options:
+    """Raises CommandError."""
+    within = options["tie_within"]
+    if not 0 <= within <= WIDEST_TIE:
+        raise CommandError(
+            f"Scores run from 1 to 100, so --tie-within takes 0 to {WIDEST_TIE}, not {within}."
+        )
+    names = [name.removesuffix(".jsonl") for given in options["only"] for name in given.split(",")]
+    rules = Rules(within, options["with_untouched"])
+    return Options(tuple(names), FORMATS[options["format"]], rules)
 
 
 def find(slug: str) -> Study:
