@@ -1,7 +1,6 @@
 """The rows of assignments.jsonl: how each released reply came about."""
 
 from collections.abc import Iterator
-from itertools import count
 from typing import Any
 
 from django.db.models import Prefetch
@@ -63,7 +62,7 @@ REPLIES = (
 def assignment_rows(plan: Plan) -> Iterator[Row]:
     """One row for each row of utterances.jsonl, in its order."""
     names = dict(ModelEndpoint.objects.values_list("pk", "long_name"))
-    numbers = count()
+    numbers = plan.selection.utterance_numbers()
     for user, released, conversation in conversations(plan.selection, REPLIES):
         for turn in conversation.interactions.all():
             about = about_turn(user, released, conversation, turn, plan.protocol_of(user))

@@ -1,6 +1,6 @@
 """Released conversations with their turns and replies, loaded in batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from django.db.models import Prefetch, QuerySet
 
@@ -25,4 +25,15 @@ def conversations(
     for batch in batches(list(selection.conversations()), CONVERSATIONS_AT_ONCE):
         loaded = found.in_bulk([released.pk for _user, released in batch])
         for user, released in batch:
-            yield user, released, loaded[released.pk]
+            conversation = loaded[released.pk]
+            if selection.providers:
+                name_providers(conversation, selection.providers)
+            yield user, released, conversation
+
+
+def name_providers(conversation: Conversation, providers: Mapping[str, str]) -> None:
+    """Of an import: an endpoint that was here before it may be of another provider by now."""
+    for interaction in conversation.interactions.all():
+        for reply in interaction.utterances.all():
+            endpoint = reply.endpoint
+            endpoint.provider_code = providers.get(endpoint.long_name, endpoint.provider_code)

@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any
 
 from django.db.models import Q
 
-from collection.export import tables
+from collection.export import imported, tables
 from collection.export.assignment_rows import assignment_rows
 from collection.export.columns import Column, Table, filled, keys
 from collection.export.loading import conversations
@@ -26,6 +25,7 @@ from collection.models import (
 )
 
 Row = dict[str, Any]
+Maker = Callable[[Plan], Iterator[Row]]
 
 REPLIES = Utterance.objects.only(
     "interaction", "endpoint", "within_turn_id", "model_response", "score", "if_chosen"
@@ -41,7 +41,7 @@ def conversation_rows(plan: Plan) -> Iterator[Row]:
 
 
 def utterance_rows(plan: Plan) -> Iterator[Row]:
-    numbers = count()
+    numbers = plan.selection.utterance_numbers()
     for user, released, conversation in conversations(plan.selection, REPLIES):
         items = history(conversation, plan.book.model_item)
         for values in utterance_values(user, released, conversation, items):
@@ -87,13 +87,17 @@ def model_rows(plan: Plan) -> Iterator[Row]:
         yield tables.MODELS.row(model_values(endpoint, endpoint.pk in tested), plan.order)
 
 
-MAKERS: dict[str, Callable[[Plan], Iterator[Row]]] = {
+OWN: dict[str, Maker] = {
     "survey": survey_rows,
     "conversations": conversation_rows,
     "utterances": utterance_rows,
     "models": model_rows,
     "assignments": assignment_rows,
     "paradata": paradata_rows,
+}
+"""How the files of a study that was run here are made."""
+MAKERS: dict[str, Maker] = {
+    name: imported.unless_kept(name, OWN.get(name)) for name in (*OWN, *imported.CARRIED)
 }
 
 
@@ -123,6 +127,7 @@ def conversation_values(
         "timing_duration_s": seconds,
         "timing_duration_mins": round(seconds / 60, 2),
         "included_in_balanced_subset": released.is_balanced,
+        **released.kept,
     }
 
 

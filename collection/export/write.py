@@ -11,7 +11,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from django.db import connection, transaction
 
-from collection.export import codebook, documents, manifest
+from collection.export import codebook, documents, handover, imported, manifest
 from collection.export.columns import KeyOrder
 from collection.export.plan import FILES, files_of, make_plan
 from collection.export.rows import MAKERS, Row
@@ -27,6 +27,10 @@ EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 
 DESCRIPTIONS = (documents.NAME, codebook.NAME, manifest.NAME)
 """What a folder says of itself."""
+
+
+def descriptions_of(study: Study) -> tuple[str, ...]:
+    return (imported.NAME, *DESCRIPTIONS) if study.is_imported else DESCRIPTIONS
 
 
 @contextmanager
@@ -68,22 +72,19 @@ def write_release(
 ) -> dict[str, int]:
     """Write the files and the manifest into a folder; file name -> number of rows.
 
-    The files are complete before the first appears in the folder, and the manifest comes last.
+    The files are complete on the disk before the first appears in the folder; whatever happens,
+    the folder has the release that was there before or, at the latest after `handover.settle`, this.
     Raises OSError if the folder can't be made or written, DomainError if the versions of the
     instrument cannot be released together.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Within the folder: its parent may be another file system, where no rename can come from.
-    aside = Path(tempfile.mkdtemp(prefix=".release-", dir=folder))
-    try:
+    handover.settle(folder)
+    with handover.aside(folder) as aside:
         rows = _write_all(study, aside, order, with_pilot)
-        for name in (*rows, *DESCRIPTIONS):
-            (aside / name).replace(folder / name)
-        for name in MAKERS:  # of an earlier release, which had more
-            if f"{name}.jsonl" not in rows:
-                (folder / f"{name}.jsonl").unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        names = [*rows, *descriptions_of(study)]  # the manifest is the last of them
+        # Of an earlier release, which had more.
+        known = {*(f"{name}.jsonl" for name in MAKERS), imported.NAME}
+        handover.hand_over(aside, folder, names, sorted(known - {*names}))
     return rows
 
 
@@ -98,7 +99,7 @@ def write_zip(study: Study, file: IO[bytes], *, with_pilot: bool = False) -> Non
     """Write a whole release as a zip into an open binary file."""
     with tempfile.TemporaryDirectory() as folder, ZipFile(file, "w") as archive:
         rows = _write_all(study, Path(folder), "codebook", with_pilot)
-        for name in (*rows, *DESCRIPTIONS):
+        for name in (*rows, *descriptions_of(study)):
             member = ZipInfo(f"{study.slug}/{name}", EARLIEST_DATE)
             member.compress_type = ZIP_DEFLATED
             with (Path(folder) / name).open("rb") as source, archive.open(member, "w") as target:
@@ -122,7 +123,9 @@ def _write_all(study: Study, folder: Path, order: KeyOrder, with_pilot: bool) ->
             codebook.NAME: codebook.described(plan.book, names),
             manifest.NAME: manifest.build(plan, rows, simulated_rows),
         }
-    for name in DESCRIPTIONS:
+        if plan.release is not None:
+            described[imported.NAME] = plan.release.repairs
+    for name in described:
         text = json.dumps(described[name], ensure_ascii=False, indent=2) + "\n"
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     return rows

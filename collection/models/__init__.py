@@ -19,6 +19,12 @@ from collection.models.endpoints import (
     ProviderLimit,
     Reservation,
 )
+from collection.models.imports import (
+    CarriedRows,
+    ImportedConversation,
+    ImportedPerson,
+    ImportedRelease,
+)
 from collection.models.registry import EndpointTest, EndpointVersion
 from collection.models.review import QualityRun, Review
 
@@ -27,10 +33,14 @@ __all__ = [
     "Alert",
     "Attempt",
     "AttributeRating",
+    "CarriedRows",
     "Conversation",
     "EndpointTest",
     "EndpointVersion",
     "Feedback",
+    "ImportedConversation",
+    "ImportedPerson",
+    "ImportedRelease",
     "Interaction",
     "ModelCall",
     "ModelEndpoint",
