@@ -88,7 +88,10 @@ def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:
     An import has the files that it came with, and those that are made of others' rows alone.
     """
     if study.is_imported:
-        return (*study.release.files, *(name for name in DERIVED if name not in study.release.files))
+        return (
+            *study.release.files,
+            *(name for name in DERIVED if name not in study.release.files),
+        )
     talks = any(row.file.conversation for row in released_instruments(study, with_pilot=with_pilot))
     found = (*FILES, ASSIGNMENTS) if talks else FILES
     return (*found, PARADATA) if study.protocol.paradata else found

@@ -62,7 +62,9 @@ def load(
         raise
     except DataError as error:
         reason = str(error).strip().splitlines()[0]
-        raise DomainError("too_long", f"The database cannot hold a value of it: {reason}") from error
+        raise DomainError(
+            "too_long", f"The database cannot hold a value of it: {reason}"
+        ) from error
     return release, True
 
 

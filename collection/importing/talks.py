@@ -15,6 +15,7 @@ from collection.importing.folder import Folder
 from collection.importing.people import earlier, moment
 from collection.importing.repairs import Repairs
 from collection.models import (
+    IMPORTED_DRAW,
     Attempt,
     AttributeRating,
     Conversation,
@@ -28,8 +29,6 @@ from surveys.models import Study
 
 Row = dict[str, Any]
 CONVERSATIONS_AT_ONCE = 100
-STRATEGY = "imported"
-"""Of a draw of which nothing is known."""
 KEPT = (
     *("conversation_turns", "generated_datetime", "timing_duration_s", "timing_duration_mins"),
     *("open_feedback", "included_in_balanced_subset"),
@@ -141,9 +140,7 @@ def imported(talk: Talk, one: Conversation) -> ImportedConversation:
     )
 
 
-def add_turns(
-    batch: list[Talk], made: list[Conversation], endpoints: Mapping[str, int]
-) -> None:
+def add_turns(batch: list[Talk], made: list[Conversation], endpoints: Mapping[str, int]) -> None:
     """Each reply with a call and a draw of which nothing is known but that they were."""
     turns = [
         (one, turn, prompt, [item for item, _reply in pairs])
@@ -166,7 +163,7 @@ def add_turns(
             number=0,
             eligible=[],
             drawn=[],
-            strategy=STRATEGY,
+            strategy=IMPORTED_DRAW,
             started_at=one.started_at,
             deadline=one.started_at,
             settled_at=one.finished_at,

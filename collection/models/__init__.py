@@ -20,6 +20,7 @@ from collection.models.endpoints import (
     Reservation,
 )
 from collection.models.imports import (
+    IMPORTED_DRAW,
     CarriedRows,
     ImportedConversation,
     ImportedPerson,
@@ -29,6 +30,7 @@ from collection.models.registry import EndpointTest, EndpointVersion
 from collection.models.review import QualityRun, Review
 
 __all__ = [
+    "IMPORTED_DRAW",
     "SHOWN",
     "Alert",
     "Attempt",

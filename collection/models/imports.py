@@ -11,6 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from collection.models.conversations import Conversation
 from surveys.models import Participant, Study
 
+IMPORTED_DRAW = "imported"
+"""Strategy of an attempt that nobody made here: it only holds the replies of an import."""
+
 
 class ImportedRelease(models.Model):
     """One folder of release files, loaded once."""
