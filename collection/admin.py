@@ -42,6 +42,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from collection import budget, history, registry, standing, transcript, trials
 from collection.desk_coding import CodingPages
+from collection.desk_imported import ImportedDesk
 from collection.desk_personal import PersonalPages
 from collection.desk_registry import RegistryDesk
 from collection.desk_review import ReviewPages
@@ -52,6 +53,7 @@ from collection.export.write import files_of
 from collection.forms import EndpointForm
 from collection.llm.demo import PROVIDER
 from collection.models import (
+    IMPORTED_DRAW,
     Conversation,
     Feedback,
     Interaction,
@@ -83,11 +85,13 @@ PROLIFIC = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID=
 
 
 @admin.register(Study)
-class StudyAdmin(GuidedSetup, ReviewPages, WatchPages, CodingPages, PersonalPages, DeskAdmin):
+class StudyAdmin(
+    ImportedDesk, GuidedSetup, ReviewPages, WatchPages, CodingPages, PersonalPages, DeskAdmin
+):
     study_path = "pk"
     verbs = {**DeskAdmin.verbs, "view": "see"}
     form = StudyForm
-    list_display = ["title", "link", "state", "arrived", "consented", "surveyed", "complete"]
+    list_display = ["title", "link", "standing", "arrived", "consented", "surveyed", "complete"]
     list_display += ["declined", "active_models"]
     search_fields = ["title", "slug"]
     readonly_fields = ["state", "participant_link", "prolific_link", "is_demo"]
@@ -156,6 +160,8 @@ class StudyAdmin(GuidedSetup, ReviewPages, WatchPages, CodingPages, PersonalPage
         return initial
 
     def page_context(self, row: Study) -> dict[str, Any]:
+        if row.is_imported:
+            return self.imported_context(row)
         pilot = row.participants.released(with_pilot=True)
         return {
             "retention": retention.in_words(row),
@@ -204,7 +210,7 @@ class StudyAdmin(GuidedSetup, ReviewPages, WatchPages, CodingPages, PersonalPage
 
     @display(description=gettext_lazy("participant link"))
     def link(self, row: Study) -> SafeString:
-        return copyable(row.get_absolute_url(), is_short=True)
+        return SafeString() if row.is_imported else copyable(row.get_absolute_url(), is_short=True)
 
     @display(description=gettext_lazy("open link"))
     def participant_link(self, row: Study) -> SafeString:
@@ -666,6 +672,8 @@ class ModelEndpointAdmin(RegistryDesk, DeskAdmin):
         if row is None or row.pk is None:
             return super().may(request, what)
         keys = used_in(row)
+        if what != "view":  # an import keeps its models' rows itself
+            keys = [key for key in keys if key not in access.read_only(request.user)]
         if not keys:
             return access.may_anywhere(request.user, "change")
         verb = self.verbs[what]
@@ -680,11 +688,17 @@ class ModelEndpointAdmin(RegistryDesk, DeskAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelEndpoint]:
         rows: QuerySet[ModelEndpoint] = super().get_queryset(request)
         ended = {
-            f"ended_{outcome}": Count("calls", filter=Q(calls__outcome=outcome))
+            f"ended_{outcome}": Count(
+                "calls",
+                filter=Q(calls__outcome=outcome) & ~Q(calls__attempt__strategy=IMPORTED_DRAW),
+            )
             for outcome in Outcome.values
         }
-        opening = Q(calls__attempt__interaction__turn=0, calls__try_number=0)
-        total = ModelCall.objects.filter(attempt__interaction__turn=0, try_number=0).count()
+        opening = Q(calls__attempt__interaction__turn=0, calls__try_number=0) & ~Q(
+            calls__attempt__strategy=IMPORTED_DRAW
+        )
+        made = ModelCall.objects.exclude(attempt__strategy=IMPORTED_DRAW)
+        total = made.filter(attempt__interaction__turn=0, try_number=0).count()
         return rows.annotate(
             draws=Count("calls", filter=opening), draws_of_all=Value(total), **ended
         ).prefetch_related(Prefetch("studies", access.studies(request.user, "see")))

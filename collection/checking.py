@@ -28,7 +28,9 @@ def check_new() -> int:
 
     And all of the studies for which `ask_again` was called.
     """
-    people = Participant.objects.filter(completed_at__isnull=False, withdrawn_at__isnull=True)
+    people = Participant.objects.filter(
+        completed_at__isnull=False, withdrawn_at__isnull=True, study__is_imported=False
+    )
     new = set(unchecked(people).order_by().values_list("study", flat=True).distinct())
     asked = {pk for pk in Study.objects.values_list("pk", flat=True) if cache.get(asked_key(pk))}
     done = 0

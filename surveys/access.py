@@ -25,6 +25,8 @@ Verb = Literal[
     "delete",
 ]
 VERBS: tuple[Verb, ...] = get_args(Verb)
+CHANGING = frozenset[Verb]({"change", "recruit", "review", "withdraw"})
+"""What nobody may do in a study that is a release somebody loaded."""
 Somebody = User | AnonymousUser
 M = TypeVar("M", bound=Model)
 
@@ -44,6 +46,8 @@ def may(user: Any, verb: Verb, study: Study | int | None) -> bool:
     """Whether an account may do this in a study (or its key) at the desk."""
     if study is None:
         return False
+    if verb in CHANGING and is_read_only(study, user):
+        return False
     return is_everywhere(user) or verb in at_desk(user, key_of(study))
 
 
@@ -56,6 +60,8 @@ def token_may(token: ApiToken, verb: Verb, study: Study | int) -> bool:
     key = key_of(study)
     if verb not in token.scopes or token.study_id not in (None, key):
         return False
+    if verb in CHANGING and is_read_only(study, token.user):
+        return False
     return is_everywhere(token.user) or verb in ROLES.get(roles(token.user).get(key, ""), ())
 
 
@@ -66,14 +72,17 @@ def studies(user: Any, verb: Verb) -> QuerySet[Study]:
 
 def scoped(rows: QuerySet[M], user: Any, verb: Verb, path: str) -> QuerySet[M]:
     """Of some rows, those whose study, by a lookup path, lets the account do this."""
-    if is_everywhere(user):
-        return rows
-    return rows.filter(**{f"{path}__in": study_keys(user, verb)})
+    if not is_everywhere(user):
+        return rows.filter(**{f"{path}__in": study_keys(user, verb)})
+    if verb in CHANGING and (keys := read_only(user)):
+        return rows.exclude(**{f"{path}__in": keys})
+    return rows
 
 
 def study_keys(user: Any, verb: Verb) -> list[int]:
     """Of the studies in which the account has a role that may; superusers have none."""
-    return [study for study in roles(user) if verb in at_desk(user, study)]
+    keys = [study for study in roles(user) if verb in at_desk(user, study)]
+    return [key for key in keys if key not in read_only(user)] if verb in CHANGING else keys
 
 
 def at_desk(user: Any, study: int) -> frozenset[Verb]:
@@ -83,6 +92,20 @@ def at_desk(user: Any, study: int) -> frozenset[Verb]:
 
 def is_everywhere(user: Any) -> bool:
     return bool(user.is_active and user.is_superuser)
+
+
+def is_read_only(study: Study | int, user: Any) -> bool:
+    return study.is_imported if isinstance(study, Study) else study in read_only(user)
+
+
+def read_only(user: Any) -> frozenset[int]:
+    """Keys of studies that were imported. Read once for each request, as `roles` are."""
+    known: frozenset[int] | None = user.__dict__.get("_read_only")
+    if known is None:
+        found = Study.objects.filter(is_imported=True).order_by()
+        known = frozenset(found.values_list("pk", flat=True))
+        user.__dict__["_read_only"] = known
+    return known
 
 
 def roles(user: Any) -> dict[int, str]:

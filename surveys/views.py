@@ -64,7 +64,9 @@ def arrive(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_safe
 def personal_link(request: HttpRequest, slug: str, key: str) -> HttpResponse:
-    participant = get_object_or_404(Participant, study__slug=slug, key=key)
+    participant = get_object_or_404(
+        Participant, study__slug=slug, study__is_imported=False, key=key
+    )
     meet(request, participant)
     response = redirect("next", slug)
     remember(response, participant, is_trusted=True)

@@ -96,7 +96,7 @@ def find(study_slug: str, visit: Visit | None) -> Participant | None:
     if visit is None:
         return None
     try:
-        return VISITORS.get(key=visit.key, study__slug=study_slug)
+        return VISITORS.get(key=visit.key, study__slug=study_slug, study__is_imported=False)
     except Participant.DoesNotExist:
         return None
 

@@ -1,7 +1,6 @@
 """The rows of assignments.jsonl: how each released reply came about."""
 
 from collections.abc import Iterator
-from itertools import count
 from typing import Any
 
 from collection.export.loading import Loaded, Rows, conversations, known
@@ -19,27 +18,24 @@ from surveys.protocol import Protocol
 
 Row = dict[str, Any]
 
-REPLIES = (
-    Utterance.objects.select_related("call", "report")
-    .only(
-        "interaction_id",
-        "endpoint_id",
-        "within_turn_id",
-        "position",
-        "self_named",
-        "shown_text",
-        "was_tied",
-        "hidden_at",
-        "report__utterance_id",
-        "call__slot",
-        "call__try_number",
-        "call__endpoint_id",
-        "call__arm",
-        "call__is_replacement",
-        "call__outcome",
-        "call__latency_ms",
-        "call__attempt_id",
-    )
+REPLIES = Utterance.objects.select_related("call", "report").only(
+    "interaction_id",
+    "endpoint_id",
+    "within_turn_id",
+    "position",
+    "self_named",
+    "shown_text",
+    "was_tied",
+    "hidden_at",
+    "report__utterance_id",
+    "call__slot",
+    "call__try_number",
+    "call__endpoint_id",
+    "call__arm",
+    "call__is_replacement",
+    "call__outcome",
+    "call__latency_ms",
+    "call__attempt_id",
 )
 """Without the texts: a release reads them for other files."""
 ATTEMPT = ("number", "strategy", "eligible", "drawn", "inclusion", "pairs")
@@ -48,7 +44,7 @@ ATTEMPT = ("number", "strategy", "eligible", "drawn", "inclusion", "pairs")
 def assignment_rows(plan: Plan) -> Iterator[Row]:
     """One row for each row of utterances.jsonl, in its order."""
     names = dict(ModelEndpoint.objects.values_list("pk", "long_name"))
-    numbers = count()
+    numbers = plan.selection.utterance_numbers()
     found = conversations(plan.selection, REPLIES, beside=hand_out_attempts)
     for user, released, conversation in found:
         for turn in conversation.interactions.all():

@@ -76,7 +76,18 @@ def conversations(
             said = whole(loaded, endpoints, replies)
         beside(loaded, said)
         for user, released in batch:
-            yield user, released, loaded[released.pk]
+            conversation = loaded[released.pk]
+            if selection.providers:
+                name_providers(conversation, selection.providers)
+            yield user, released, conversation
+
+
+def name_providers(conversation: Conversation, providers: Mapping[str, str]) -> None:
+    """Of an import: an endpoint that was here before it may be of another provider by now."""
+    for interaction in conversation.interactions.all():
+        for reply in interaction.utterances.all():
+            endpoint = reply.endpoint
+            endpoint.provider_code = providers.get(endpoint.long_name, endpoint.provider_code)
 
 
 def slim(loaded: Loaded, endpoints: Mapping[int, ModelEndpoint]) -> list[Reply]:
@@ -109,12 +120,12 @@ def turns_of(loaded: Loaded) -> QuerySet[Interaction]:
     return rated.order_by("turn")
 
 
-def replies_of(
-    loaded: Loaded, replies: QuerySet[Utterance] = Utterance.objects.all()
-) -> QuerySet[Utterance]:
-    return replies.filter(
-        interaction__conversation__in=[*loaded], interaction__state=Interaction.State.RATED
-    ).order_by("within_turn_id")
+def replies_of(loaded: Loaded, replies: QuerySet[Utterance] | None = None) -> QuerySet[Utterance]:
+    return (
+        (Utterance.objects.all() if replies is None else replies)
+        .filter(interaction__conversation__in=[*loaded], interaction__state=Interaction.State.RATED)
+        .order_by("within_turn_id")
+    )
 
 
 def known(row: Model, **related: Model) -> None:

@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet
 
 from collection import coding
 from collection.export.plan import Plan
-from collection.models import Conversation, ModelCall, TextReview, Typed, Utterance
+from collection.models import Conversation, ImportedRelease, ModelCall, TextReview, Typed, Utterance
 from surveys.models import Consent
 
 NAME = "manifest.json"
@@ -21,6 +21,8 @@ NAME = "manifest.json"
 def build(plan: Plan, rows: dict[str, int], simulated_rows: dict[str, int]) -> dict[str, Any]:
     """rows, simulated_rows: file name -> number of rows."""
     study, selection = plan.study, plan.selection
+    if plan.release is not None:
+        return of_import(plan, plan.release, rows)
     simulated = sum(user.is_simulated for user in selection.users)
     return {
         "study": study.slug,
@@ -44,6 +46,34 @@ def build(plan: Plan, rows: dict[str, int], simulated_rows: dict[str, int]) -> d
         **earlier_protocols(plan),
         "instruments": instruments(plan),
         "consent_texts": consent_texts(plan),
+    }
+
+
+FROM_SOURCE = (
+    *("is_demo", "simulated", "not_released", "calls", "replacements", "anchors"),
+    *("earlier_protocols", "consent_texts"),
+)
+"""What an import can only repeat, if its own manifest had it."""
+
+
+def of_import(plan: Plan, release: ImportedRelease, rows: dict[str, int]) -> dict[str, Any]:
+    study, source = plan.study, release.manifest
+    return {
+        "study": study.slug,
+        "title": study.title,
+        "software": {"name": "Refract", "version": software_version()},
+        "key_order": plan.order,
+        "rows": rows,
+        **{key: source[key] for key in FROM_SOURCE if key in source},
+        "protocol": study.protocol.model_dump(mode="json"),
+        "instruments": instruments(plan),
+        "imported_from": {
+            "source": release.source,
+            "study": source.get("study"),
+            "software": source.get("software"),
+            "sha256": release.sha256,
+            "files": {name: release.files[name]["sha256"] for name in release.files},
+        },
     }
 
 

@@ -1,6 +1,6 @@
 """What one release is made from, decided once for all of its files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -9,7 +9,9 @@ from collection.export import further_tables as further
 from collection.export.codebook import Codebook, lines_of
 from collection.export.columns import KeyOrder
 from collection.export.merge import Version
+from collection.export.select_imported import select_imported
 from collection.export.selection import ReleasedUser, Selection, select
+from collection.models import ImportedRelease
 from surveys.models import Instrument, Study
 from surveys.protocol import Protocol
 
@@ -32,6 +34,8 @@ class Plan:
     with_pilot: bool = False
     protocols: Mapping[int, Protocol] = field(default_factory=dict)
     """Version of the study -> its protocol."""
+    release: ImportedRelease | None = None
+    """Of a study that is an import."""
 
     def protocol_of(self, user: ReleasedUser) -> Protocol:
         """The one that this person met."""
@@ -42,6 +46,8 @@ class Plan:
 
 def make_plan(study: Study, order: KeyOrder = "codebook", *, with_pilot: bool = False) -> Plan:
     """Raises DomainError if the versions of the instrument cannot be released together."""
+    if study.is_imported:
+        return plan_of_import(study, order)
     answered = released_instruments(study, with_pilot=with_pilot)
     protocols = {row.pk: row.protocol for row in study.versions.only("protocol_json")}
     selection = select(study, with_pilot=with_pilot)
@@ -57,12 +63,37 @@ def make_plan(study: Study, order: KeyOrder = "codebook", *, with_pilot: bool = 
     return Plan(study, selection, book, order, with_pilot, protocols)
 
 
+def plan_of_import(study: Study, order: KeyOrder) -> Plan:
+    release = study.release
+    earlier = release.manifest.get("earlier_protocols", [])
+    book = Codebook(
+        tuple(map(version_of, imported_instruments(release))),
+        study.protocol,
+        tuple(map(Protocol.model_validate, earlier)),
+    )
+    return Plan(study, select_imported(release), book, order, release=release)
+
+
+def imported_instruments(release: ImportedRelease) -> list[Instrument]:
+    """In the order that they were released in, whenever each was first met here."""
+    found = {row.sha256: row for row in Instrument.objects.filter(sha256__in=release.instruments)}
+    return [found[sha256] for sha256 in release.instruments]
+
+
 def as_text(protocol: Protocol) -> str:
     return protocol.model_dump_json()
 
 
 def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:
-    """By name, in the order of the manifest. Without conversations nothing is assigned or asked."""
+    """By name, in the order of the manifest. Without conversations nothing is assigned.
+
+    An import has the files that it came with, and those that are made of others' rows alone.
+    """
+    if study.is_imported:
+        return (
+            *study.release.files,
+            *(name for name in further.DERIVED if name not in study.release.files),
+        )
     answered = released_instruments(study, with_pilot=with_pilot)
     talks = any(row.file.conversation for row in answered)
     found = (*FILES, ASSIGNMENTS) if talks else FILES
@@ -79,6 +110,8 @@ def released_instruments(study: Study, *, with_pilot: bool = False) -> list[Inst
 
     Of nobody: the one they would.
     """
+    if study.is_imported:
+        return imported_instruments(study.release)
     used = study.participants.released(with_pilot=with_pilot).values("instrument")
     found = Instrument.objects.filter(pk__in=used).order_by("-created_at", "-pk")
     return list(found) or [study.instrument]
@@ -88,7 +121,7 @@ def version_of(instrument: Instrument) -> Version:
     return Version(instrument.sha256, instrument.document, instrument.file)
 
 
-def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

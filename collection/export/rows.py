@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any, NamedTuple
 
 from django.db.models import Q
 
-from collection.export import tables
+from collection.export import imported, tables
 from collection.export.assignment_rows import assignment_rows
 from collection.export.columns import Column, Table, filled, keys
 from collection.export.loading import Loaded, Reply, conversations, hand_out
@@ -27,6 +26,7 @@ from collection.models import (
 )
 
 Row = dict[str, Any]
+Maker = Callable[[Plan], Iterator[Row]]
 
 
 def conversation_rows(plan: Plan) -> Iterator[Row]:
@@ -38,7 +38,7 @@ def conversation_rows(plan: Plan) -> Iterator[Row]:
 
 
 def utterance_rows(plan: Plan) -> Iterator[Row]:
-    numbers = count()
+    numbers = plan.selection.utterance_numbers()
     for user, released, conversation in conversations(plan.selection):
         items = history(conversation, plan.book.model_item)
         for values in utterance_values(user, released, conversation, items):
@@ -86,13 +86,17 @@ def model_rows(plan: Plan) -> Iterator[Row]:
         yield tables.MODELS.row(model_values(endpoint, endpoint.pk in tested), plan.order)
 
 
-MAKERS: dict[str, Callable[[Plan], Iterator[Row]]] = {
+OWN: dict[str, Maker] = {
     "survey": survey_rows,
     "conversations": conversation_rows,
     "utterances": utterance_rows,
     "models": model_rows,
     "assignments": assignment_rows,
     "paradata": paradata_rows,
+}
+"""How the files of a study that was run here are made."""
+MAKERS: dict[str, Maker] = {
+    name: imported.unless_kept(name, OWN.get(name)) for name in (*OWN, *imported.CARRIED)
 }
 
 
@@ -122,6 +126,7 @@ def conversation_values(
         "timing_duration_s": seconds,
         "timing_duration_mins": round(seconds / 60, 2),
         "included_in_balanced_subset": released.is_balanced,
+        **released.kept,
     }
 
 

@@ -1,9 +1,11 @@
 """Who and what is released, under which numbers; and what is not, counted by reason."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
+from typing import Any
 
 from django.db.models import Count
 
@@ -33,6 +35,8 @@ class ReleasedConversation:
     turns: int
     is_balanced: bool
     first_interaction: int = 0
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    """Of an import: columns as they were."""
 
     @property
     def id(self) -> str:
@@ -62,11 +66,24 @@ class Selection:
     users: list[ReleasedUser]
     people_left_out: Counter[str]
     conversations_left_out: Counter[str]
+    in_file_order: list[tuple[ReleasedUser, ReleasedConversation]] | None = None
+    """Of an import, whose conversations need not stand together by person."""
+    utterances: list[int] | None = None
+    """Of an import: the number of each ut…, in the order of the file."""
+    providers: Mapping[str, str] = field(default_factory=dict)
+    """Of an import: name of a model -> its provider in utterances.jsonl."""
 
     def conversations(self) -> Iterator[tuple[ReleasedUser, ReleasedConversation]]:
+        if self.in_file_order is not None:
+            yield from self.in_file_order
+            return
         for user in self.users:
             for conversation in user.conversations:
                 yield user, conversation
+
+    def utterance_numbers(self) -> Iterator[int]:
+        """Of ut…, one for each reply in the order of `conversations`."""
+        return count() if self.utterances is None else iter(self.utterances)
 
 
 def select(study: Study, *, with_pilot: bool = False) -> Selection:

@@ -22,6 +22,7 @@ from collection.export import (
     check_ratings,
     check_survey,
     check_utterances,
+    handover,
 )
 from collection.export.codebook import Codebook
 from collection.export.documents import find_path
@@ -43,6 +44,9 @@ def validate(folder: Path) -> Iterator[Deviation]:
     if not folder.is_dir():
         yield Deviation(str(folder), 0, "missing", "there is no such folder")
         return
+    if handover.is_unfinished(folder):
+        words = "a newer release is only partly in its place: export into this folder again"
+        yield Deviation(folder.name, 0, "unfinished", words)
     book, problems = check_documents.codebook_of(folder)
     yield from problems
     files = {name: find(folder, name) for name in FILES}

@@ -12,7 +12,16 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from django.db import connection, transaction
 
-from collection.export import codebook, derived, documents, manifest, parquet, schemas
+from collection.export import (
+    codebook,
+    derived,
+    documents,
+    handover,
+    imported,
+    manifest,
+    parquet,
+    schemas,
+)
 from collection.export.columns import KeyOrder
 from collection.export.derived import PRISMS, Rules
 from collection.export.makers import MAKERS
@@ -79,6 +88,10 @@ class Options:
 EVERYTHING = Options()
 
 
+def descriptions_of(study: Study) -> tuple[str, ...]:
+    return (imported.NAME, *DESCRIPTIONS) if study.is_imported else DESCRIPTIONS
+
+
 @contextmanager
 def snapshot() -> Iterator[None]:
     """All queries inside see the database as it was at the first of them.
@@ -140,24 +153,20 @@ def write_release(
 ) -> dict[str, int]:
     """Write the files and the manifest into a folder; file name -> number of rows.
 
-    The files are complete before the first appears in the folder, and the manifest comes last.
+    The files are complete on the disk before the first appears in the folder; whatever happens,
+    the folder has the release that was there before or, at the latest after `handover.settle`, this.
     Raises OSError if the folder can't be made or written, DomainError if the versions of the
     instrument cannot be released together or the options ask for what is not there.
     """
     options.check()
     folder.mkdir(parents=True, exist_ok=True)
-    # Within the folder: its parent may be another file system, where no rename can come from.
-    aside = Path(tempfile.mkdtemp(prefix=".release-", dir=folder))
-    try:
+    handover.settle(folder)
+    with handover.aside(folder) as aside:
         rows = _write_all(study, aside, order, with_pilot, options)
-        for name in (*rows, *DESCRIPTIONS):
-            (folder / name).parent.mkdir(exist_ok=True)
-            (aside / name).replace(folder / name)
-        for name in _known_files():  # of an earlier release, which had more
-            if name not in rows:
-                (folder / name).unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        names = [*rows, *descriptions_of(study)]  # the manifest is the last of them
+        # Of an earlier release, which had more.
+        known = {*_known_files(), imported.NAME}
+        handover.hand_over(aside, folder, names, sorted(known - {*names}))
     return rows
 
 
@@ -188,7 +197,7 @@ def write_zip(
     options.check()
     with tempfile.TemporaryDirectory() as folder, ZipFile(file, "w") as archive:
         rows = _write_all(study, Path(folder), "codebook", with_pilot, options)
-        for name in (*rows, *DESCRIPTIONS):
+        for name in (*rows, *descriptions_of(study)):
             member = ZipInfo(f"{study.slug}/{name}", EARLIEST_DATE)
             member.compress_type = ZIP_DEFLATED
             with (Path(folder) / name).open("rb") as source, archive.open(member, "w") as target:
@@ -232,7 +241,9 @@ def _write_all(
         schemas.NAME: schemas.described(plan.book, names),
         manifest.NAME: about | {"rows": rows},
     }
-    for name in DESCRIPTIONS:
+    if plan.release is not None:
+        described[imported.NAME] = plan.release.repairs
+    for name in described:
         text = json.dumps(described[name], ensure_ascii=False, indent=2) + "\n"
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     return rows

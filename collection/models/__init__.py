@@ -20,21 +20,33 @@ from collection.models.endpoints import (
     ProviderLimit,
     Reservation,
 )
+from collection.models.imports import (
+    IMPORTED_DRAW,
+    CarriedRows,
+    ImportedConversation,
+    ImportedPerson,
+    ImportedRelease,
+)
 from collection.models.personal import TextReview, TextScan
 from collection.models.registry import EndpointTest, EndpointVersion
 from collection.models.review import QualityRun, Review
 
 __all__ = [
+    "IMPORTED_DRAW",
     "SHOWN",
     "Alert",
     "Attempt",
     "AttributeRating",
+    "CarriedRows",
     "CodingPlan",
     "Conversation",
     "Description",
     "EndpointTest",
     "EndpointVersion",
     "Feedback",
+    "ImportedConversation",
+    "ImportedPerson",
+    "ImportedRelease",
     "Interaction",
     "Judgement",
     "ModelCall",

@@ -129,6 +129,8 @@ class Study(models.Model):
         help_text=_("How many are to finish; the check before launch compares it to the budget."),
     )
     is_demo = models.BooleanField(default=False)
+    is_imported = models.BooleanField(default=False, editable=False)
+    """A release that was loaded: it can be looked at and exported, and nothing of it changes."""
 
     locale = models.CharField(
         max_length=50, help_text=_("Released as study_locale, lower case: us, uk, south africa.")
@@ -166,7 +168,7 @@ class Study(models.Model):
     @property
     def is_open(self) -> bool:
         """Whether new people can take part."""
-        return self.state in OPEN_STATES
+        return self.state in OPEN_STATES and not self.is_imported
 
     @cached_property
     def protocol(self) -> Protocol:

@@ -527,7 +527,9 @@ class Walk:
             at = sent
         return at
 
-    def response(self, key: int, question: Question, value: Mapping[str, Any], at: datetime) -> None:
+    def response(
+        self, key: int, question: Question, value: Mapping[str, Any], at: datetime
+    ) -> None:
         touches = {
             code: {
                 "first": self.random.randint(0, 100),

@@ -117,6 +117,11 @@ def fit_study(slug: str) -> Study:
     if study is None:
         known = ", ".join(Study.objects.values_list("slug", flat=True)) or "none yet"
         raise CommandError(f"There is no study {slug!r}. Known: {known}.")
+    if study.is_imported:
+        raise CommandError(
+            f"The study {slug!r} is a release that was imported; nobody joins it, not even "
+            "simulated people. Clone it at the desk and simulate in the copy."
+        )
     if study.participants.real().exists():
         raise CommandError(
             f"The study {slug!r} has real participants, and simulated ones must not mix with "
