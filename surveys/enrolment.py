@@ -237,6 +237,7 @@ ERASED = (
     "problems",
     "conversations",
     "quality_runs",
+    "detections",
 )
 """What hangs on a participant and goes with a withdrawal, with all that hangs on that in turn."""
 

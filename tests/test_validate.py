@@ -38,7 +38,17 @@ def template(
         make_cast(study)
         write_release(study, folder)
         transaction.set_rollback(True)
+    # Moderated, and without what repeats other files and is tested on its own.
     (folder / METADATA).write_text(as_lines(metadata_of(folder)))
+    for name in ("flags.jsonl", "subsets.json"):
+        (folder / name).unlink()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in ("flags.jsonl", METADATA):
+        del manifest["rows"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    drawn = dict.fromkeys(("included_in_US_REP", "included_in_UK_REP"), False)
+    rows = [row | drawn for row in rows_of(folder / SURVEY)]
+    (folder / SURVEY).write_text(as_lines(rows))
     return folder
 
 
@@ -910,8 +920,10 @@ def test_coded_identities_and_samples_are_accepted(tmp_path: Path) -> None:
                 "categorised": "Indigenous / First Peoples",
                 "simplified": "Other",
             },
+            included_in_UK_REP=False,
         ),
     )
+    (tmp_path / "subsets.json").unlink()  # which knows of no sample
     assert faults(tmp_path) == []
 
 
@@ -931,7 +943,7 @@ def prism(tmp_path: Path, db: None) -> Path:
         converse(person, kind, scores=((70, 20), (50, 50)))
     data = tmp_path / "prism-alignment" / "data"
     write_release(study, data, "github")
-    for name in DESCRIPTIONS:
+    for name in (*DESCRIPTIONS, METADATA, "flags.jsonl"):
         (data / name).unlink()
 
     def no_nulls(row: Row) -> None:

@@ -71,6 +71,10 @@ class Codebook:
         return tables.metadata(self.texts)
 
     @cached_property
+    def flags(self) -> Table:
+        return tables.flags(self.texts)
+
+    @cached_property
     def paradata(self) -> Table:
         pages: dict[str, None] = {}
         questions: dict[str, None] = {}
@@ -107,6 +111,7 @@ class Codebook:
             tables.MODELS,
             self.assignments,
             self.metadata,
+            self.flags,
             self.paradata,
         )
         return {table.name: table for table in found}

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 @dataclass
@@ -71,6 +71,10 @@ class Known:
     """interaction_id -> number of utterances."""
     model_providers: dict[str, str] | None = None
     """long_name -> model_provider of models.jsonl; None without that file."""
+    told: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """Column and id of a text -> what metadata.jsonl says of it."""
+    balanced_conversations: int = 0
+    are_conversations_sound: bool = True
 
 
 def digest(text: str) -> int:

@@ -14,7 +14,8 @@ from surveys.protocol import Protocol
 
 T = TypeVar("T")
 
-FILES = ("survey", "conversations", "utterances", "models")
+FILES = ("survey", "conversations", "utterances", "metadata", "models")
+FLAGS = "flags"
 ASSIGNMENTS = "assignments"
 PARADATA = "paradata"
 
@@ -60,7 +61,7 @@ def as_text(protocol: Protocol) -> str:
 def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:
     """By name, in the order of the manifest. Without conversations nothing is assigned."""
     talks = any(row.file.conversation for row in released_instruments(study, with_pilot=with_pilot))
-    found = (*FILES, ASSIGNMENTS) if talks else FILES
+    found = (*FILES, FLAGS, ASSIGNMENTS) if talks else (*FILES, FLAGS)
     return (*found, PARADATA) if study.protocol.paradata else found
 
 

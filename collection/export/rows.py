@@ -11,6 +11,7 @@ from collection.export import tables
 from collection.export.assignment_rows import assignment_rows
 from collection.export.columns import Column, Table, filled, keys
 from collection.export.loading import conversations
+from collection.export.metadata_rows import flag_rows, metadata_rows
 from collection.export.paradata_rows import paradata_rows
 from collection.export.plan import Plan
 from collection.export.selection import ReleasedConversation, ReleasedUser
@@ -91,7 +92,9 @@ MAKERS: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "survey": survey_rows,
     "conversations": conversation_rows,
     "utterances": utterance_rows,
+    "metadata": metadata_rows,
     "models": model_rows,
+    "flags": flag_rows,
     "assignments": assignment_rows,
     "paradata": paradata_rows,
 }

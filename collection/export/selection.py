@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Count
 
@@ -48,6 +49,8 @@ class ReleasedUser:
     is_simulated: bool
     version: int | None = None
     """Database id of the study's version that they came in."""
+    samples: dict[str, bool] = field(default_factory=dict)
+    """us, uk -> whether they are in that census-representative sample, if it was drawn."""
     conversations: list[ReleasedConversation] = field(default_factory=list)
 
     @property
@@ -62,6 +65,8 @@ class Selection:
     users: list[ReleasedUser]
     people_left_out: Counter[str]
     conversations_left_out: Counter[str]
+    samples: dict[str, Any] | None = None
+    """What the subsets are, once they are drawn: see `collection.export.samples`."""
 
     def conversations(self) -> Iterator[tuple[ReleasedUser, ReleasedConversation]]:
         for user in self.users:

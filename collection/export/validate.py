@@ -12,9 +12,11 @@ from collection.export import (
     check_assignments,
     check_conversations,
     check_documents,
+    check_flags,
     check_metadata,
     check_models,
     check_paradata,
+    check_subsets,
     check_survey,
     check_utterances,
 )
@@ -23,12 +25,12 @@ from collection.export.documents import find_path
 from collection.export.known import Known
 from collection.export.lines import Deviation, File
 from collection.export.manifest import NAME as MANIFEST
-from collection.export.plan import ASSIGNMENTS, PARADATA
+from collection.export.plan import ASSIGNMENTS, FLAGS, PARADATA
 
 __all__ = ["Deviation", "validate"]
 
 REQUIRED = ("survey", "conversations", "utterances")
-FILES = (*REQUIRED, "models", "metadata", ASSIGNMENTS, PARADATA)
+FILES = (*REQUIRED, "models", "metadata", FLAGS, ASSIGNMENTS, PARADATA)
 
 
 def validate(folder: Path) -> Iterator[Deviation]:
@@ -44,7 +46,11 @@ def validate(folder: Path) -> Iterator[Deviation]:
         yield Deviation(f"{name}.jsonl", 0, "missing", "the file is missing")
     if book is None:
         return
-    yield from check_all(files, book)
+    known, seen = Known(), check_subsets.Subsets()
+    yield from check_all(files, book, known, seen)
+    survey = files["survey"]
+    if survey and seen.rows == survey.lines and known.are_conversations_sound:
+        yield from check_subsets.check(folder, seen, known.balanced_conversations)
     if not absent:
         yield from check_manifest(folder, files)
 
@@ -54,14 +60,16 @@ def find(folder: Path, name: str) -> File | None:
     return File(path, path.relative_to(folder).as_posix()) if path else None
 
 
-def check_all(files: dict[str, File | None], book: Codebook) -> Iterator[Deviation]:
+def check_all(
+    files: dict[str, File | None], book: Codebook, known: Known, seen: check_subsets.Subsets
+) -> Iterator[Deviation]:
     """Each file there is; what needs two files only if both are there."""
-    known = Known()
     survey, conversations, utterances = (files[name] for name in REQUIRED)
     models, metadata = files["models"], files["metadata"]
     assignments, paradata = files[ASSIGNMENTS], files[PARADATA]
     if survey:
-        yield from check_survey.check(survey, known, book)
+        yield from check_survey.check(survey, known, book, seen)
+        yield from check_subsets.check_nulls(survey.name, seen)
     if survey and conversations:
         yield from check_conversations.check(conversations, known, book)
         yield from check_conversations.check_people(survey, conversations, known)
@@ -75,6 +83,9 @@ def check_all(files: dict[str, File | None], book: Codebook) -> Iterator[Deviati
             yield from check_assignments.check(assignments, known, book)
         if metadata:
             yield from check_metadata.check(metadata, known, book)
+            flags = files[FLAGS]
+            if flags:
+                yield from check_flags.check(flags, known, book)
     if paradata and survey:
         yield from check_paradata.check(paradata, known, book)
     if not metadata:

@@ -11,11 +11,13 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from django.db import connection, transaction
 
-from collection.export import codebook, documents, manifest
+from collection import detecting
+from collection.export import codebook, documents, manifest, samples
 from collection.export.columns import KeyOrder
-from collection.export.plan import FILES, files_of, make_plan
+from collection.export.plan import FILES, FLAGS, files_of, make_plan
 from collection.export.rows import MAKERS, Row
 from collection.export.selection import Selection
+from collection.export.survey_rows import draw_samples
 from surveys.models import Study
 
 __all__ = ["FILES", "files_of", "snapshot", "stream", "write_file", "write_release", "write_zip"]
@@ -25,7 +27,16 @@ LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\
 EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 """Of every member of a zip: the format's first, so that equal data give equal bytes."""
 
-DESCRIPTIONS = (documents.NAME, codebook.NAME, manifest.NAME)
+DETECTED = ("metadata", FLAGS)
+"""Files that have what detectors found."""
+
+DESCRIPTIONS = (
+    documents.NAME,
+    codebook.NAME,
+    samples.NAME,
+    samples.WORDS_NAME,
+    manifest.NAME,
+)
 """What a folder says of itself."""
 
 
@@ -89,6 +100,8 @@ def write_release(
 
 def write_file(study: Study, name: str, file: IO[bytes], *, with_pilot: bool = False) -> None:
     """Write one of `files_of(study)`, as `write_release` would, into an open binary file."""
+    if name in DETECTED:
+        detecting.complete(study)
     with snapshot():
         for text in stream(study, name, with_pilot=with_pilot):
             file.write(text.encode())
@@ -108,6 +121,7 @@ def write_zip(study: Study, file: IO[bytes], *, with_pilot: bool = False) -> Non
 def _write_all(study: Study, folder: Path, order: KeyOrder, with_pilot: bool) -> dict[str, int]:
     rows: dict[str, int] = {}
     simulated_rows: dict[str, int] = {}
+    detecting.complete(study)  # in batches of their own: the snapshot below only reads
     with snapshot():
         plan = make_plan(study, order, with_pilot=with_pilot)
         names = files_of(study, with_pilot=with_pilot)
@@ -120,10 +134,16 @@ def _write_all(study: Study, folder: Path, order: KeyOrder, with_pilot: bool) ->
         described = {
             documents.NAME: documents.of(plan.book),
             codebook.NAME: codebook.described(plan.book, names),
+            samples.NAME: draw_samples(plan),
+            samples.WORDS_NAME: samples.in_words(draw_samples(plan)),
             manifest.NAME: manifest.build(plan, rows, simulated_rows),
         }
     for name in DESCRIPTIONS:
-        text = json.dumps(described[name], ensure_ascii=False, indent=2) + "\n"
+        content = described[name]
+        if isinstance(content, str):
+            text = content
+        else:
+            text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     return rows
 

@@ -1,6 +1,7 @@
 """The models that are asked, and what participants did with them."""
 
 from collection.models.alerts import Alert
+from collection.models.census import CensusTable
 from collection.models.conversations import (
     SHOWN,
     Attempt,
@@ -14,6 +15,7 @@ from collection.models.conversations import (
     Utterance,
     can_be_shown,
 )
+from collection.models.detections import Detection, DetectionRun, Moderator
 from collection.models.endpoints import (
     ModelEndpoint,
     ProviderLimit,
@@ -27,13 +29,17 @@ __all__ = [
     "Alert",
     "Attempt",
     "AttributeRating",
+    "CensusTable",
     "Conversation",
+    "Detection",
+    "DetectionRun",
     "EndpointTest",
     "EndpointVersion",
     "Feedback",
     "Interaction",
     "ModelCall",
     "ModelEndpoint",
+    "Moderator",
     "ProviderLimit",
     "QualityRun",
     "ReplyReport",
