@@ -5,8 +5,8 @@ one seed for all; here each person's own stored seed decides, so that more peopl
 release change nobody's flags.
 
 Representative: of the balanced people of a country, as many of each age, ethnicity and gender as
-its census has. Here too each person's own seed decides, which gives everybody a number; those with the
-lowest in their cell are taken. So people who come or go later change no more than they must.
+its census has. Here too each person's own seed decides, which gives everybody a number; those
+with the lowest in their cell are taken. So people who come or go later change no more than they must.
 """
 
 from collections import Counter
