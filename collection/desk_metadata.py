@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -12,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from collection import census, detecting
+from collection import census, charts, detecting
 from collection.desk_review import study_to
 from collection.detecting import Coverage
 from collection.export.plan import make_plan
@@ -127,10 +126,8 @@ def context_of(request: HttpRequest, study: Study) -> dict[str, Any]:
         "title": _("Metadata of %s") % study,
         "study": study,
         "lines": [line_of(one) for one in detecting.coverage(study)],
-        "kinds": [kind.label for kind in Detection.Kind],
         "moderator": moderator,
         "form": ModeratorForm(instance=moderator),
-        "has_keys": bool(settings.MODEL_KEYS),
         "may_change": access.may(request.user, "change", study),
     }
 
@@ -138,10 +135,10 @@ def context_of(request: HttpRequest, study: Study) -> dict[str, Any]:
 def line_of(one: Coverage) -> dict[str, Any]:
     return {
         "detector": one.detector,
-        "numbers": [one.by_kind[kind.value] for kind in Detection.Kind],
+        "numbers": [(kind.label, *one.by_kind[kind.value]) for kind in Detection.Kind],
         "seen": one.seen,
         "all": one.all,
-        "share": 100 * one.seen // one.all if one.all else 100,
+        "bar": charts.bar(100 * one.seen / one.all if one.all else 100),
         "run": one.run,
         "state": state_of(one),
         "words": words_of(one),

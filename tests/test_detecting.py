@@ -180,6 +180,7 @@ def test_a_text_made_to_take_for_ever_does_not(study: Study) -> None:
     contacts = Contacts(study)
     assert contacts.find("@" * 100_000 + "a" * 1_000_000) == []
     assert contacts.find("a." * 300_000 + "@" + "b-" * 300_000) == []
+    assert contacts.find("1" * 300_000 + "1-" * 300_000) == []
 
 
 def test_presidio_takes_the_place_of_the_default(study: Study, settings: Any) -> None:

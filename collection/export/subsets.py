@@ -6,7 +6,7 @@ release change nobody's flags.
 
 Representative: of the balanced people of a country, as many of each age, ethnicity and gender as
 its census has. Here too each person's own seed decides, which gives everybody a number; those
-with the lowest in their cell are taken. So people who come or go later change no more than they must.
+with the lowest in their cell are taken. So people who come or go change no more than they must.
 """
 
 from collections import Counter
