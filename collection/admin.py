@@ -43,6 +43,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from collection import budget, history, registry, standing, transcript, trials
 from collection.desk_coding import CodingPages
 from collection.desk_imported import ImportedDesk
+from collection.desk_metadata import MetadataPages
 from collection.desk_personal import PersonalPages
 from collection.desk_registry import RegistryDesk
 from collection.desk_review import ReviewPages
@@ -86,7 +87,14 @@ PROLIFIC = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID=
 
 @admin.register(Study)
 class StudyAdmin(
-    ImportedDesk, GuidedSetup, ReviewPages, WatchPages, CodingPages, PersonalPages, DeskAdmin
+    ImportedDesk,
+    GuidedSetup,
+    ReviewPages,
+    WatchPages,
+    CodingPages,
+    PersonalPages,
+    MetadataPages,
+    DeskAdmin,
 ):
     study_path = "pk"
     verbs = {**DeskAdmin.verbs, "view": "see"}

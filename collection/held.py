@@ -167,6 +167,11 @@ def document(participant: Participant) -> dict[str, Any]:
         "problem_reports": [
             *row.problems.order_by("created_at").values("page", "text", "created_at")
         ],
+        "what_detectors_found": [
+            *row.detections.order_by("pk").values(
+                *("kind", "row", "detector", "version", "result", "found_at")
+            )
+        ],
     } | ({"arms": dict(row.assignments.values_list("variant", "arm"))} if is_over else {})
 
 

@@ -238,6 +238,7 @@ ERASED = (
     "conversations",
     "quality_runs",
     "redactions",
+    "detections",
 )
 """What hangs on a participant and goes with a withdrawal, with all that hangs on that in turn."""
 

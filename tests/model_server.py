@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 CHAT = "/v1/chat/completions"
+MODERATIONS = "/v1/moderations"
 DRIP_EVERY_S = 0.2
 BACKLOG = 2048
 
@@ -67,7 +68,8 @@ class ModelServer:
     it); `hang`; `drip`; `endless`; `close`; `http-500` (any status; 429 and 503 with
     `retry_after`); `redirect-307` (to `elsewhere`); `headers-9000` (so many bytes of them);
     `refused` (by a content policy); `tool-calls`; `bad-json`; `not-json`; `no-choices`; `no-usage`;
-    `usage-7` (so many tokens, both ways); `flaky-then-ok` (fails once). Another name is a 404, as
+    `usage-7` (so many tokens, both ways); `flaky-then-ok` (fails once); `moderate` and its kin
+    (see `moderation`). Another name is a 404, as
     with a real provider.
     """
 
@@ -146,7 +148,7 @@ class ModelServer:
         lines = [line.partition(":") for line in head.split("\r\n")[1:]]
         headers = {name.strip().lower(): value.strip() for name, _, value in lines}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        if path != CHAT:
+        if path not in (CHAT, MODERATIONS):
             await send(writer, error(404, f"nothing at {path}"))
             return True
         request = Request(json.loads(body), headers.get("authorization", ""))
@@ -206,6 +208,8 @@ def answer(behaviour: str, request: Request, number: int) -> Answer:
     if behaviour in TEXTS:
         text, reason = TEXTS[behaviour]
         return 200, completion(request, {"content": text}, reason)
+    if behaviour.startswith("moderate"):
+        return moderation(behaviour, request)
     if behaviour.startswith("http-"):
         # As some providers do, the refusal repeats the key.
         status = int(behaviour.removeprefix("http-"))
@@ -228,6 +232,31 @@ def answer(behaviour: str, request: Request, number: int) -> Answer:
             whole = completion(request, {"content": "Hello."}, "stop")
             return 200, whole | {"usage": usage | {"total_tokens": 2 * count_in(behaviour)}}
     return odd_answer(behaviour, request)
+
+
+CATEGORIES = (
+    *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit"),
+    *("illicit/violent", "self-harm", "self-harm/instructions", "self-harm/intent", "sexual"),
+    *("sexual/minors", "violence", "violence/graphic"),
+)
+
+
+def moderation(behaviour: str, request: Request) -> Answer:
+    """`moderate`: each category that is a word of the text is flagged. `moderate-5`: of so many
+    categories. `moderate-refuses`: will not have a text with “forbidden” in it."""
+    texts = request.body["input"]
+    option = behaviour.partition("-")[2]
+    if option == "refuses" and any("forbidden" in text for text in texts):
+        return error(400, "the input is not acceptable", "invalid_request_error")
+    known = CATEGORIES[: int(option)] if option.isdigit() else CATEGORIES
+    results = []
+    for text in texts:
+        found = {name: name in text.split() for name in known}
+        scores = {name: 0.98765 if is_found else 0.00123 for name, is_found in found.items()}
+        results.append(
+            {"flagged": any(found.values()), "categories": found, "category_scores": scores}
+        )
+    return 200, {"id": "modr-1", "model": f"{request.model}-007", "results": results}
 
 
 def count_in(behaviour: str) -> int:
@@ -257,7 +286,7 @@ def odd_answer(behaviour: str, request: Request) -> Answer:
 
 def completion(request: Request, message: dict[str, Any], reason: str) -> dict[str, Any]:
     """A chat completion. A token is a word here."""
-    asked = sum(len(sent["content"].split()) for sent in request.body["messages"])
+    asked = sum(len(sent["content"].split()) for sent in request.body.get("messages", ()))
     said = len((message["content"] or "").split())
     message = {"role": "assistant", **message}
     return {

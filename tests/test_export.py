@@ -65,12 +65,18 @@ def survey_row(study: Study, **answers: Any) -> Row:
     return row
 
 
+TEXTS = 4 * 2 + 13 + (6 * 2 + 4 * 3 + 3 * 2) + (6 * 6 + 4 * 6 + 3 * 3)
+"""Of the cast: of the survey, feedback, prompts, replies."""
+
+
 def test_it_works(study: Study, cast: dict[str, Participant], tmp_path: Path) -> None:
     assert write_release(study, tmp_path / "out") == {
         "survey.jsonl": 4,
         "conversations.jsonl": 13,
         "utterances.jsonl": 6 * 6 + 4 * 6 + 3 * 3,
+        "metadata.jsonl": TEXTS,
         "models.jsonl": 5,
+        "flags.jsonl": 2 * TEXTS,
         "assignments.jsonl": 6 * 6 + 4 * 6 + 3 * 3,
         "paradata.jsonl": 0,
         "calls.jsonl": 6 * 6 + 4 * 6 + 3 * 3,
@@ -133,7 +139,9 @@ def test_the_manifest_says_how_it_was_collected(study: Study, tmp_path: Path) ->
             "survey.jsonl": 1,
             "conversations.jsonl": 1,
             "utterances.jsonl": 6,
+            "metadata.jsonl": 2 + 1 + 2 + 6,
             "models.jsonl": 0,
+            "flags.jsonl": 2 * (2 + 1 + 2 + 6),
             "assignments.jsonl": 6,
             "paradata.jsonl": 0,
             "calls.jsonl": 6,
@@ -182,7 +190,7 @@ def test_keys_stand_in_the_codebooks_order(study: Study, cast: dict[str, Partici
         "turn role content model_provider model_name score if_chosen within_turn_id"
     )
     sizes = {name: len(found[name].columns) for name in files_of(study)}
-    assert list(sizes.values())[:6] == [32, 13, 14, 15, 27, 9]
+    assert list(sizes.values())[:6] == [32, 13, 14, 10, 15, 9]
     assert sizes["wide"] == 41
 
 

@@ -23,7 +23,10 @@ Change = Callable[[Row], Any]
 SURVEY, CONVERSATIONS = "survey.jsonl", "conversations.jsonl"
 UTTERANCES, MODELS, METADATA = "utterances.jsonl", "models.jsonl", "metadata.jsonl"
 ASSIGNMENTS, MANIFEST = "assignments.jsonl", "manifest.json"
-PRISMS = ("survey", "conversations", "utterances", "models", "assignments", "paradata")
+PRISMS = (
+    *("survey", "conversations", "utterances", "metadata", "models", "flags", "assignments"),
+    "paradata",
+)
 """The files that this module is about: see test_release_files.py for the others."""
 
 
@@ -40,7 +43,17 @@ def template(
         make_cast(study)
         write_release(study, folder, options=Options(only=PRISMS))
         transaction.set_rollback(True)
+    # Moderated, and without what repeats other files and is tested on its own.
     (folder / METADATA).write_text(as_lines(metadata_of(folder)))
+    for name in ("flags.jsonl", "subsets.json"):
+        (folder / name).unlink()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in ("flags.jsonl", METADATA):
+        del manifest["rows"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    drawn = dict.fromkeys(("included_in_US_REP", "included_in_UK_REP"), False)
+    rows = [row | drawn for row in rows_of(folder / SURVEY)]
+    (folder / SURVEY).write_text(as_lines(rows))
     return folder
 
 
@@ -912,8 +925,10 @@ def test_coded_identities_and_samples_are_accepted(tmp_path: Path) -> None:
                 "categorised": "Indigenous / First Peoples",
                 "simplified": "Other",
             },
+            included_in_UK_REP=False,
         ),
     )
+    (tmp_path / "subsets.json").unlink()  # which knows of no sample
     assert faults(tmp_path) == []
 
 
@@ -933,7 +948,7 @@ def prism(tmp_path: Path, db: None) -> Path:
         converse(person, kind, scores=((70, 20), (50, 50)))
     data = tmp_path / "prism-alignment" / "data"
     write_release(study, data, "github", options=Options(only=PRISMS))
-    for name in DESCRIPTIONS:
+    for name in (*DESCRIPTIONS, METADATA, "flags.jsonl"):
         (data / name).unlink()
 
     def no_nulls(row: Row) -> None:

@@ -52,6 +52,8 @@ def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
         if isinstance(conversation_id, str) and conversation_id not in known.conversations:
             conversation = known_conversation(row, line.number, turns, place)
             known.conversations[conversation_id] = conversation
+            known.balanced_conversations += conversation.is_balanced
+            known.are_conversations_sound &= conversation.is_sound
             place += len(conversation.replies)
             if conversation.is_sound:
                 columns = (tables.PERFORMANCE.key, tables.CHOICE.key)

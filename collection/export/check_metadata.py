@@ -1,7 +1,8 @@
 """The rules of metadata.jsonl: one row per text, with what detectors found in it."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from collection.export.codebook import Codebook
 from collection.export.known import Known
@@ -11,9 +12,35 @@ from collection.export.shape import is_sound, row_problems
 Row = Mapping[str, Any]
 
 IDS = ("user_id", "conversation_id", "interaction_id", "utterance_id")
+LANGUAGE = re.compile("[a-z]{2,3}")
 DEPTH = {"open_feedback": 2, "user_prompt": 3, "model_response": 4}
 """column_id -> how many of IDS a row has; the last of them names the text. The survey's texts have
 one."""
+
+
+class Told(NamedTuple):
+    """What metadata.jsonl says of a text; None: nothing."""
+
+    pii: bool | None
+    language: str | None
+    moderation: bool | None
+    is_reviewed: bool
+
+
+def told_by(row: Row) -> Told:
+    moderation = row["moderation_flag"]
+    return Told(
+        row["pii_flag"],
+        row["language_flag"],
+        moderation["flagged"] if moderation else None,
+        row["pii_manual_flag"] is not None,
+    )
+
+
+def text_of(row: Row) -> tuple[str, str]:
+    """What names a text: its column and the last of its ids."""
+    column = row["column_id"]
+    return column, row[IDS[DEPTH.get(column, 1) - 1]] or ""
 
 
 def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
@@ -33,6 +60,8 @@ def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
             problems += id_problems(row, known)
             problems += once_problems(row, seen)
             problems += flag_problems(row)
+            problems += moderation_problems(row["moderation_flag"])
+            known.told.setdefault(text_of(row), told_by(row))
         yield from file.at(line.number, problems)
     yield from file.at(0, missing_problems(seen, known))
 
@@ -81,11 +110,26 @@ def flag_problems(row: Row) -> Iterator[Problem]:
         yield Problem("en-flag", "only one of language_flag and en_flag is null")
     elif language is not None and is_english != (language == "en"):
         yield Problem("en-flag", f"en_flag is {show(is_english)} for language {show(language)}")
+    if language is not None and not LANGUAGE.fullmatch(language):
+        yield Problem("value", f"language_flag is {show(language)}, no code of a language")
     if row["pii_manual_flag"] is not None:
         if row["column_id"] == "model_response":
             yield Problem("pii-manual", "pii_manual_flag is set for a model's text")
         elif not row["pii_flag"]:
             yield Problem("pii-manual", "pii_manual_flag is set without pii_flag")
+
+
+def moderation_problems(moderation: Row | None) -> Iterator[Problem]:
+    """Scores are rounded as PRISM's are, and a text is flagged if a category is."""
+    if moderation is None:
+        return
+    if moderation["flagged"] != any(moderation["categories"].values()):
+        yield Problem(
+            "moderation", f"flagged is {show(moderation['flagged'])}, its categories differ"
+        )
+    for name, score in moderation["category_scores"].items():
+        if round(score, 2) != score:
+            yield Problem("moderation", f"{name} has more than two decimals: {score}")
 
 
 def missing_problems(seen: dict[str, set[str]], known: Known) -> Iterator[Problem]:

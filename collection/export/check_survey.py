@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collection.export.branches import branch_problems
+from collection.export.check_subsets import Subsets
 from collection.export.codebook import Codebook, lines_of
 from collection.export.columns import is_nothing
 from collection.export.derive import DECLINED, PREFER_NOT_TO_SAY, SAME, SPECIAL, sides_of
@@ -27,7 +28,10 @@ FORMER_NAMES = {"TUR": "Turkey", "NLD": "Netherlands, Kingdom of the"}
 """Names that other versions of pycountry have."""
 
 
-def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
+def check(
+    file: File, known: Known, book: Codebook, seen: Subsets | None = None
+) -> Iterator[Deviation]:
+    """seen: what is told of the subsets."""
     sequence = Sequence("user")
     checker = Checker(book)
     for line in file.rows():
@@ -41,6 +45,8 @@ def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
         sound = is_sound(problems)
         if sound:
             problems += checker.meaning(line.number, row)
+            if seen is not None:
+                seen.see(row)
         if isinstance(user_id, str) and user_id not in known.users:
             known.users[user_id] = known_user(row, line.number, sound)
             if sound and (version := checker.version(row)):

@@ -71,6 +71,10 @@ class Codebook:
         return tables.metadata(self.texts)
 
     @cached_property
+    def flags(self) -> Table:
+        return tables.flags(self.texts)
+
+    @cached_property
     def paradata(self) -> Table:
         pages: dict[str, None] = {}
         questions: dict[str, None] = {}
@@ -121,6 +125,7 @@ class Codebook:
             tables.MODELS,
             self.assignments,
             self.metadata,
+            self.flags,
             self.paradata,
             self.calls,
             self.ratings,

@@ -20,6 +20,7 @@ Kind = Literal[
     "dict by question",
     "dict by utterance",
     "parameters",
+    "json",
     "history",
 ]
 Category = Literal["direct", "meta", "constructed", "NA"]

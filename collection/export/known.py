@@ -88,6 +88,10 @@ class Known:
     """(version, sha256) -> rows of consents.jsonl."""
     model_providers: dict[str, str] | None = None
     """long_name -> model_provider of models.jsonl; None without that file."""
+    told: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """Column and id of a text -> what metadata.jsonl says of it."""
+    balanced_conversations: int = 0
+    are_conversations_sound: bool = True
 
 
 def digest(text: str) -> int:

@@ -17,7 +17,8 @@ from surveys.protocol import Protocol
 
 T = TypeVar("T")
 
-FILES = ("survey", "conversations", "utterances", "models")
+FILES = ("survey", "conversations", "utterances", "metadata", "models")
+FLAGS = "flags"
 ASSIGNMENTS = "assignments"
 PARADATA = "paradata"
 BESIDE = (further.CALLS, further.RATINGS, further.CONSENTS, further.QUALITY)
@@ -96,7 +97,7 @@ def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:
         )
     answered = released_instruments(study, with_pilot=with_pilot)
     talks = any(row.file.conversation for row in answered)
-    found = (*FILES, ASSIGNMENTS) if talks else FILES
+    found = (*FILES, FLAGS, ASSIGNMENTS) if talks else (*FILES, FLAGS)
     if study.protocol.paradata:
         found = (*found, PARADATA)
     if talks:

@@ -11,6 +11,7 @@ from collection.export.assignment_rows import assignment_rows
 from collection.export.columns import Column, Table, filled, keys
 from collection.export.loading import Loaded, Reply, conversations, hand_out
 from collection.export.manifest import asked
+from collection.export.metadata_rows import flag_rows, metadata_rows
 from collection.export.paradata_rows import paradata_rows
 from collection.export.plan import Plan
 from collection.export.selection import ReleasedConversation, ReleasedUser
@@ -90,7 +91,9 @@ OWN: dict[str, Maker] = {
     "survey": survey_rows,
     "conversations": conversation_rows,
     "utterances": utterance_rows,
+    "metadata": metadata_rows,
     "models": model_rows,
+    "flags": flag_rows,
     "assignments": assignment_rows,
     "paradata": paradata_rows,
 }

@@ -52,6 +52,8 @@ class ReleasedUser:
     is_simulated: bool
     version: int | None = None
     """Database id of the study's version that they came in."""
+    samples: dict[str, bool] = field(default_factory=dict)
+    """us, uk -> whether they are in that census-representative sample, if it was drawn."""
     conversations: list[ReleasedConversation] = field(default_factory=list)
 
     @property
@@ -72,6 +74,8 @@ class Selection:
     """Of an import: the number of each ut…, in the order of the file."""
     providers: Mapping[str, str] = field(default_factory=dict)
     """Of an import: name of a model -> its provider in utterances.jsonl."""
+    samples: dict[str, Any] | None = None
+    """What the subsets are, once they are drawn: see `collection.export.samples`."""
 
     def conversations(self) -> Iterator[tuple[ReleasedUser, ReleasedConversation]]:
         if self.in_file_order is not None:

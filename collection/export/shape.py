@@ -193,6 +193,7 @@ HAS_TYPE: dict[Kind, Callable[[Any], bool]] = {
     "dict by question": is_object,
     "dict by utterance": is_object,
     "parameters": is_object,
+    "json": is_object,
     "history": lambda value: isinstance(value, list),
 }
 

@@ -7,12 +7,11 @@ from typing import Any
 
 from django.db.models import Prefetch
 
-from collection.export import tables
+from collection.export import samples, tables
 from collection.export.cells import Said, cells, status
 from collection.export.merge import widened
 from collection.export.plan import Plan, batches
 from collection.export.selection import ReleasedUser
-from collection.export.subsets import UK_REPRESENTATIVE, US_REPRESENTATIVE
 from surveys.instruments.released import (
     LANGUAGE,
     VERSION,
@@ -31,8 +30,24 @@ CODED = "responses__typed__description"
 
 
 def survey_rows(plan: Plan) -> Iterator[Row]:
+    draw_samples(plan)
     for user, person in people(plan, CODED, "orders", "assignments"):
         yield plan.book.survey.row(survey_row(plan, user, person), plan.order)
+
+
+def draw_samples(plan: Plan) -> samples.Report:
+    """The subsets of the release. The first call draws them; all say the same."""
+    if plan.selection.samples is None:
+        plan.selection.samples = samples.draw(plan.study, plan.selection, lambda: facts(plan))
+    return plan.selection.samples
+
+
+def facts(plan: Plan) -> Iterator[tuple[ReleasedUser, Participant, Row]]:
+    """What samples are drawn by, as the survey's row has it."""
+    for user, person in people(plan, "responses", "orders", "assignments"):
+        # Of others nothing is asked, and this is most of the time that a row takes.
+        is_asked = person.released_locale in samples.COLUMNS
+        yield user, person, cells(said_by(person, sheet_of(person))) if is_asked else {}
 
 
 def people(plan: Plan, *related: str | Prefetch) -> Iterator[tuple[ReleasedUser, Participant]]:
@@ -79,8 +94,8 @@ def survey_values(user: ReleasedUser, person: Participant) -> Row:
         "generated_datetime": as_datetime(finished_at),
         "timing_duration_s": seconds,
         "timing_duration_mins": round(seconds / 60, 2),
-        "included_in_US_REP": US_REPRESENTATIVE,
-        "included_in_UK_REP": UK_REPRESENTATIVE,
+        "included_in_US_REP": user.samples.get("us"),
+        "included_in_UK_REP": user.samples.get("uk"),
         "included_in_balanced_subset": any(c.is_balanced for c in user.conversations),
     }
 

@@ -6,6 +6,7 @@ its own released files show otherwise.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import get_args
 
 from collection.export.columns import Column, Table, choice, count, flag, id_column, text
@@ -75,6 +76,14 @@ CHOICE = _attributes(
     },
 )
 
+
+def _sample(country: str) -> Column:
+    label = f"Indicator if participant was included in the rebalanced {country} representative "
+    sample = flag(f"included_in_{country}_REP", f"{label}sample")
+    # Not drawn without a census table, or while ethnicities wait to be coded: subsets.json says.
+    return replace(sample, nullable=True)
+
+
 FIXED = {
     column.key: column
     for column in (
@@ -101,14 +110,8 @@ FIXED = {
             "Duration of the survey session (in minutes)",
             low=0,
         ),
-        flag(
-            "included_in_US_REP",
-            "Indicator if participant was included in the rebalanced US representative sample",
-        ),
-        flag(
-            "included_in_UK_REP",
-            "Indicator if participant was included in the rebalanced UK representative sample",
-        ),
+        _sample("US"),
+        _sample("UK"),
         _BALANCED,
     )
 }
@@ -300,11 +303,13 @@ MODERATION = (
 TEXTS = ("open_feedback", "user_prompt", "model_response")
 """column_id of the texts of conversations; before them come the survey's."""
 
-_FLAGS = (
+_PLACE = (
     _USER,
     id_column("conversation_id", "c", _CONVERSATION.label, nullable=True),
     id_column("interaction_id", "int", "Unique interaction identifier", nullable=True),
     id_column("utterance_id", "ut", "Unique utterance identifier", nullable=True),
+)
+_FLAGS = (
     Column(
         "pii_flag",
         "binary",
@@ -354,8 +359,38 @@ _FLAGS = (
 
 def metadata(texts: tuple[str, ...]) -> Table:
     """texts: columns of the survey that hold free text."""
-    source = choice("column_id", "Source of text utterance", *texts, *TEXTS, category="meta")
-    return Table("metadata", (source, *_FLAGS))
+    return Table("metadata", (_source(texts), *_PLACE, *_FLAGS))
+
+
+def flags(texts: tuple[str, ...]) -> Table:
+    """What each detector found in each text, beyond what metadata.jsonl has of it."""
+    return Table(
+        "flags",
+        (
+            _source(texts),
+            *_PLACE,
+            Column("detector", "categorical", "meta", "Name of the detector"),
+            Column("version", "categorical", "meta", "What it was, so that it can be run again"),
+            Column(
+                "detected_datetime",
+                "datetime",
+                "meta",
+                "When it looked at the text; null: while the file was written",
+                nullable=True,
+            ),
+            Column(
+                "result",
+                "json",
+                "meta",
+                "What it found, in its own terms; null: there was nothing to judge in the text",
+                nullable=True,
+            ),
+        ),
+    )
+
+
+def _source(texts: tuple[str, ...]) -> Column:
+    return choice("column_id", "Source of text utterance", *texts, *TEXTS, category="meta")
 
 
 def paradata(pages: tuple[str, ...], questions: tuple[str, ...]) -> Table:

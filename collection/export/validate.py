@@ -14,12 +14,14 @@ from collection.export import (
     check_conversations,
     check_derived,
     check_documents,
+    check_flags,
     check_metadata,
     check_models,
     check_paradata,
     check_parquet,
     check_people,
     check_ratings,
+    check_subsets,
     check_survey,
     check_utterances,
     handover,
@@ -31,12 +33,12 @@ from collection.export.known import Known
 from collection.export.lines import Deviation, File
 from collection.export.manifest import NAME as MANIFEST
 from collection.export.parquet import FOLDER as PARQUET
-from collection.export.plan import ASSIGNMENTS, BESIDE, PARADATA
+from collection.export.plan import ASSIGNMENTS, BESIDE, FLAGS, PARADATA
 
 __all__ = ["Deviation", "validate"]
 
 REQUIRED = ("survey", "conversations", "utterances")
-FILES = (*REQUIRED, "models", "metadata", ASSIGNMENTS, PARADATA, *BESIDE, *DERIVED)
+FILES = (*REQUIRED, "models", "metadata", FLAGS, ASSIGNMENTS, PARADATA, *BESIDE, *DERIVED)
 
 
 def validate(folder: Path) -> Iterator[Deviation]:
@@ -55,14 +57,17 @@ def validate(folder: Path) -> Iterator[Deviation]:
         yield Deviation(f"{name}.jsonl", 0, "missing", "the file is missing")
     if book is None:
         return
-    known = Known()
+    known, seen = Known(), check_subsets.Subsets()
     is_sound = not absent
-    for deviation in check_all(files, known, book):
+    for deviation in check_all(files, book, known, seen):
         is_sound = is_sound and deviation.is_note
         yield deviation
     yield from check_derived.check_all(folder, files, book, are_sound=is_sound)
     if is_sound:
         yield from check_parquet.check(folder, files, book)
+    survey = files["survey"]
+    if survey and seen.rows == survey.lines and known.are_conversations_sound:
+        yield from check_subsets.check(folder, seen, known.balanced_conversations)
     if not absent:
         yield from check_manifest(folder, files)
         yield from check_counts(folder, files, known)
@@ -73,13 +78,16 @@ def find(folder: Path, name: str) -> File | None:
     return File(path, path.relative_to(folder).as_posix()) if path else None
 
 
-def check_all(files: dict[str, File | None], known: Known, book: Codebook) -> Iterator[Deviation]:
+def check_all(
+    files: dict[str, File | None], book: Codebook, known: Known, seen: check_subsets.Subsets
+) -> Iterator[Deviation]:
     """Each file there is; what needs two files only if both are there."""
     survey, conversations, utterances = (files[name] for name in REQUIRED)
     models, metadata = files["models"], files["metadata"]
     assignments, paradata = files[ASSIGNMENTS], files[PARADATA]
     if survey:
-        yield from check_survey.check(survey, known, book)
+        yield from check_survey.check(survey, known, book, seen)
+        yield from check_subsets.check_nulls(survey.name, seen)
     if survey and conversations:
         yield from check_conversations.check(conversations, known, book)
         yield from check_conversations.check_people(survey, conversations, known)
@@ -93,6 +101,8 @@ def check_all(files: dict[str, File | None], known: Known, book: Codebook) -> It
             yield from check_assignments.check(assignments, known, book)
         if metadata:
             yield from check_metadata.check(metadata, known, book)
+        if flags := files[FLAGS]:
+            yield from check_flags.check(flags, known, book)
         if calls := files[CALLS]:
             yield from check_calls.check(calls, known, book)
         if ratings := files[RATINGS]:

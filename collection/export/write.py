@@ -12,6 +12,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from django.db import connection, transaction
 
+from collection import detecting
 from collection.export import (
     codebook,
     derived,
@@ -20,15 +21,17 @@ from collection.export import (
     imported,
     manifest,
     parquet,
+    samples,
     schemas,
 )
 from collection.export.columns import KeyOrder
 from collection.export.derived import PRISMS, Rules
 from collection.export.makers import MAKERS
-from collection.export.plan import FILES, Plan, files_of, make_plan
+from collection.export.plan import FILES, FLAGS, Plan, files_of, make_plan
 from collection.export.redaction import covered
 from collection.export.rows import Row
 from collection.export.selection import Selection
+from collection.export.survey_rows import draw_samples
 from surveys.errors import DomainError
 from surveys.models import Study
 
@@ -54,7 +57,11 @@ ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 """Of every member of a zip: the format's first, so that equal data give equal bytes."""
 
-DESCRIPTIONS = (documents.NAME, codebook.NAME, schemas.NAME, manifest.NAME)
+DETECTED = ("metadata", FLAGS)
+"""Files that have what detectors found."""
+
+SUBSETS = (samples.NAME, samples.WORDS_NAME)
+DESCRIPTIONS = (documents.NAME, codebook.NAME, schemas.NAME, *SUBSETS, manifest.NAME)
 """What a folder says of itself."""
 
 
@@ -89,7 +96,10 @@ EVERYTHING = Options()
 
 
 def descriptions_of(study: Study) -> tuple[str, ...]:
-    return (imported.NAME, *DESCRIPTIONS) if study.is_imported else DESCRIPTIONS
+    """The manifest last."""
+    if not study.is_imported:
+        return DESCRIPTIONS
+    return (imported.NAME, *(name for name in DESCRIPTIONS if name not in SUBSETS))
 
 
 @contextmanager
@@ -154,7 +164,8 @@ def write_release(
     """Write the files and the manifest into a folder; file name -> number of rows.
 
     The files are complete on the disk before the first appears in the folder; whatever happens,
-    the folder has the release that was there before or, at the latest after `handover.settle`, this.
+    the folder has the release that was there before or, after `handover.settle` at the latest,
+    this one.
     Raises OSError if the folder can't be made or written, DomainError if the versions of the
     instrument cannot be released together or the options ask for what is not there.
     """
@@ -185,6 +196,8 @@ def parquet_file(name: str) -> str:
 
 def write_file(study: Study, name: str, file: IO[bytes], *, with_pilot: bool = False) -> None:
     """Write one of `files_of(study)`, as `write_release` would, into an open binary file."""
+    if name in DETECTED:
+        detecting.complete(study)
     with snapshot():
         for text in stream(study, name, with_pilot=with_pilot):
             file.write(text.encode())
@@ -216,12 +229,15 @@ def _write_all(
         if name in names:
             rows[file], simulated_rows[file] = counts
 
+    if not study.is_imported:
+        detecting.complete(study)  # in batches of their own: the snapshot below only reads
     with snapshot():
         plan = make_plan(study, order, with_pilot=with_pilot)
         names = options.names(files_of(study, with_pilot=with_pilot))
         is_simulated = _simulated(plan.selection)
         for name in dict.fromkeys((*_from_database(names), *_sources(names))):
             write(name, rows_of(plan, name))
+        drawn = None if plan.release else draw_samples(plan)
         # Counts of the files that follow are added to these very dicts.
         about = manifest.build(plan, rows, simulated_rows)
     source = derived.Source(folder, plan.book, options.rules, order)
@@ -243,8 +259,11 @@ def _write_all(
     }
     if plan.release is not None:
         described[imported.NAME] = plan.release.repairs
-    for name in described:
-        text = json.dumps(described[name], ensure_ascii=False, indent=2) + "\n"
+    if drawn is not None:
+        described |= {samples.NAME: drawn, samples.WORDS_NAME: samples.in_words(drawn)}
+    for name, content in described.items():
+        is_text = isinstance(content, str)
+        text = content if is_text else json.dumps(content, ensure_ascii=False, indent=2) + "\n"
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     return rows
 

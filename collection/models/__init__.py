@@ -1,6 +1,7 @@
 """The models that are asked, and what participants did with them."""
 
 from collection.models.alerts import Alert
+from collection.models.census import CensusTable
 from collection.models.coding import CodingPlan, Description, Judgement, Suggestion, Typed
 from collection.models.conversations import (
     SHOWN,
@@ -15,6 +16,7 @@ from collection.models.conversations import (
     Utterance,
     can_be_shown,
 )
+from collection.models.detections import Detection, DetectionRun, Moderator
 from collection.models.endpoints import (
     ModelEndpoint,
     ProviderLimit,
@@ -38,9 +40,12 @@ __all__ = [
     "Attempt",
     "AttributeRating",
     "CarriedRows",
+    "CensusTable",
     "CodingPlan",
     "Conversation",
     "Description",
+    "Detection",
+    "DetectionRun",
     "EndpointTest",
     "EndpointVersion",
     "Feedback",
@@ -51,6 +56,7 @@ __all__ = [
     "Judgement",
     "ModelCall",
     "ModelEndpoint",
+    "Moderator",
     "ProviderLimit",
     "QualityRun",
     "ReplyReport",

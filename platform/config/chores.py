@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 from django.core.cache import cache
 from django.utils import timezone
 
-from collection import alerts, budget, checking, coding, personal, suggesting, watching
+from collection import alerts, budget, checking, coding, detecting, personal, suggesting, watching
 from config import heartbeat
 from surveys import drafts, inbox, outbox, quotas, retention
 
@@ -37,6 +37,7 @@ CHORES = [
     Chore("reservations", 300.0, budget.lapse),
     Chore("quotas", 300.0, quotas.lapse),
     Chore("quality", 120.0, checking.check_new),
+    Chore("detectors", 15.0, detecting.work),
     Chore("alerts", 60.0, alerts.look),
     Chore("outbox", 15.0, outbox.send_due),
     Chore("inbox", 60.0, inbox.read_due),

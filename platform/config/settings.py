@@ -70,6 +70,12 @@ PRIVATE_ADDRESSES = env("REFRACT_PRIVATE_ADDRESSES", "1" if EMBEDDED else "") ==
 MODEL_HOSTS = env_list("REFRACT_MODEL_HOSTS", "")
 """Hosts that endpoints may name in their base URL; .example.org means all below it; empty: any."""
 
+DETECTORS = env_list(
+    "REFRACT_DETECTORS",
+    "collection.detectors.contacts.Contacts,collection.detectors.languages.Languages",
+)
+"""Classes that look at every text before an export: see docs/metadata.md."""
+
 DEMO_LATENCY_SCALE = float(env("REFRACT_DEMO_LATENCY", "1"))
 """How long the demo models take, as a share of their own pace; 0 answers at once."""
 
