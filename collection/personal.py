@@ -315,7 +315,7 @@ def purge_person(person: int) -> int:
             rewrite(row, fields, passages)
     for reply in Utterance.objects.filter(interaction__conversation__participant=person):
         rewrite_reply(reply, passages)
-    for review in TextReview.objects.filter(participant=person).select_related(*FIELDS.values()):
+    for review in TextReview.objects.filter(participant=person):
         remark(review)
     rewrite_descriptions(person, passages)
     return rows.delete()[0]
@@ -352,18 +352,25 @@ def shifted(at: int, cut: Sequence[tuple[int, int]]) -> int:
 
 
 def remark(review: TextReview) -> None:
-    """What was said of a text holds for what it has become; where detectors found something in it
-    is of no use any more."""
+    """What was said of a text holds for what it has become. What nobody has judged, and has
+    nothing to judge any more, is gone: another text's passages covered it."""
+    for text in of_review(review):
+        found = patterns.find(text.text)
+        if review.is_personal is None and not found:
+            review.delete()
+        else:
+            TextReview.objects.filter(pk=review.pk).update(mark=text.mark, found=found)
+
+
+def of_review(review: TextReview) -> Iterator[Text]:
+    """Its text."""
     kind, key = kind_and_key(review)
-    row = {"answer": Response, "prompt": Interaction, "feedback": Feedback}[kind]
-    values: Any = row._default_manager.get(pk=key)  # type: ignore[attr-defined]
-    text = {
-        "answer": lambda: own_words(values.value),
-        "prompt": lambda: values.user_prompt,
-        "feedback": lambda: values.open_feedback,
-    }[kind]()
-    if review.is_personal:
-        TextReview.objects.filter(pk=review.pk).update(mark=mark_of(text), found=[])
+    if kind == "answer":
+        yield from answers(Response.objects.filter(pk=key))
+    elif kind == "prompt":
+        yield from prompts(Interaction.objects.filter(pk=key))
+    else:
+        yield from feedback(Feedback.objects.filter(pk=key))
 
 
 def rewrite_descriptions(person: int, passages: veil.Passages) -> None:

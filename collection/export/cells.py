@@ -46,6 +46,7 @@ from surveys.instruments.schema import (
     Sliders,
 )
 from surveys.places import place, special_region
+from surveys.veil import REDACTED
 
 Cells = dict[str, Any]
 
@@ -225,10 +226,11 @@ def categories_of(question: Question, code: str | None) -> tuple[str | None, str
 
 
 def cleaned(typed: str) -> str:
-    """A self-description as PRISM released it: lower case, without punctuation."""
+    """A self-description as PRISM released it: lower case, without punctuation. The mark of what
+    was covered stays as it is everywhere."""
     for mark in "?.'\"!,;":
         typed = typed.replace(mark, "")
-    return typed.lower().strip()
+    return typed.lower().strip().replace(REDACTED.lower(), REDACTED)
 
 
 # Places
