@@ -72,7 +72,8 @@ def _entry(entry: Entry, heading: str) -> Iterator[str]:
     yield from _values(entry)
     if entry.notes:
         yield from (escaped(entry.notes), "")
-    yield f"Source: {escaped(entry.source)}\\."
+    if entry.source:
+        yield f"Source: {escaped(entry.source)}\\."
     for part in entry.entries:
         yield from _entry(part, "####")
 

@@ -12,8 +12,8 @@ from collection.export import pictures
 from collection.export.columns import Column
 from collection.export.summaries import FileSummary, Numbers, Summary
 
-MOST_ROWS = 24
-"""Values shown one by one; of more, so many of the most frequent."""
+MOST_ROWS, MOST_ROWS_WITHIN = 24, 12
+"""Values shown one by one; of more, so many of the most frequent. The second: within a dict."""
 NOTHING = "–"
 
 
@@ -125,7 +125,8 @@ def chapter(found: FileSummary, sha256: str) -> Chapter:
     )
 
 
-def entry(summary: Summary, within: str) -> Entry:
+def entry(summary: Summary, within: str, most: int = MOST_ROWS) -> Entry:
+    """most: values that are shown one by one."""
     column = summary.column
     flat = [part for part in summary.parts if is_line(part)]
     pairs = [part for part in summary.parts if is_pair(part)]
@@ -139,7 +140,7 @@ def entry(summary: Summary, within: str) -> Entry:
         category=column.category,
         form=form(column),
         notes=column.notes,
-        source=column.origin,
+        source=column.origin if most == MOST_ROWS else column.source,
         missing=whole(summary.missing) if told else NOTHING,
         missing_percent=share_of(summary.missing, summary.rows) if told else "",
         unique=NOTHING if summary.unique is None else whole(summary.unique),
@@ -147,14 +148,14 @@ def entry(summary: Summary, within: str) -> Entry:
         line=line(summary) if summary.numbers else None,
         span=f"{summary.first} to {summary.last}" if summary.first else "",
         picture=picture(summary),
-        counts=tuple(counts(summary)),
-        rest=rest(summary),
+        counts=tuple(counts(summary, most)),
+        rest=rest(summary, most),
         lines=tuple(map(line, flat)),
         pairs=tuple(map(pair, pairs)),
         pair_heads=("true", "false")
         if any(p.column.kind == "binary" for p in pairs)
         else ("1", "0"),
-        entries=tuple(entry(part, within) for part in others),
+        entries=tuple(entry(part, within, MOST_ROWS_WITHIN) for part in others),
     )
 
 
@@ -170,6 +171,7 @@ def is_pair(part: Summary) -> bool:
 
 KINDS = {
     "string": "text",
+    "categorical": "one of several values",
     "int": "whole number",
     "float": "number",
     "binary": "true or false",
@@ -187,7 +189,7 @@ def form(column: Column) -> str:
     if column.kind == "dict":
         words.append(f"of {len(column.keys)} keys")
     if column.kind == "string id":
-        words.append(f"{column.prefix}0, {column.prefix}1, …")
+        words = [f"id: {column.prefix}0, {column.prefix}1, …"]
     if column.nullable:
         words.append("or null")
     return " ".join(filter(None, words))
@@ -283,7 +285,7 @@ def _picture(drawn: pictures.Bars, ends: tuple[str, str], width: int, height: in
 # Values
 
 
-def counts(summary: Summary) -> Iterator[Count]:
+def counts(summary: Summary, most: int) -> Iterator[Count]:
     """The most frequent first, null among them; then what nobody chose."""
     if summary.counts is None or summary.column.kind == "dict":
         return
@@ -292,7 +294,7 @@ def counts(summary: Summary) -> Iterator[Count]:
     found += [(value, 0) for value in unused]
     if summary.missing:
         found = sorted([*found, (None, summary.missing)], key=lambda pair: -pair[1])
-    for value, number in found[:MOST_ROWS]:
+    for value, number in found[:most]:
         yield Count(
             words(value),
             whole(number),
@@ -302,17 +304,17 @@ def counts(summary: Summary) -> Iterator[Count]:
         )
 
 
-def rest(summary: Summary) -> str:
+def rest(summary: Summary, most: int) -> str:
     if summary.counts is None:
         return ""
     known = len(summary.counts) + len(
         [v for v in summary.column.allowed if v not in summary.counts]
     )
-    left = known + bool(summary.missing) - MOST_ROWS
+    left = known + bool(summary.missing) - most
     if left <= 0:
         return ""
     ordered = sorted([*summary.counts.values(), summary.missing], reverse=True)
-    rows = sum(ordered[MOST_ROWS:]) + summary.further
+    rows = sum(ordered[most:]) + summary.further
     return f"and {whole(left)} further values, in {whole(rows)} rows"
 
 

@@ -84,7 +84,7 @@ def histogram(drawn: Bars, label: str, width: int = 240, height: int = 48) -> Sa
         if number
     )
     return format_html(
-        '<svg class="hist" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">'
+        '<svg class="hist" color="#2b4f81" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">'
         '<path d="M0 {}H{}" stroke="currentColor" stroke-opacity=".35"/>{}</svg>',
         *(width, height, width, height, label, _n(height - 0.5), width),
         format_html_join(
@@ -98,7 +98,7 @@ def histogram(drawn: Bars, label: str, width: int = 240, height: int = 48) -> Sa
 def share(part: float) -> SafeString:
     """A bar for one of several values. part: of one."""
     return format_html(
-        '<svg class="share" viewBox="0 0 100 8" width="100" height="8" aria-hidden="true">'
+        '<svg class="share" color="#2b4f81" viewBox="0 0 100 8" width="100" height="8" aria-hidden="true">'
         '<rect width="100" height="8" fill="currentColor" fill-opacity=".12"/>'
         '<rect width="{}" height="8" fill="currentColor"/></svg>',
         _n(100 * min(max(part, 0), 1)),

@@ -332,7 +332,8 @@ class Lists(Gathering):
 class Dicts(Gathering):
     """A dict with the codebook's keys. Missing: null, or with a null among its keys.
 
-    What was typed beside `other` may be null without that: PRISM's codebook counts so.
+    One's own option and what was typed for it may be null without that. (In PRISM's files the
+    option is not, so that its codebook's counts are the same.)
     """
 
     parts: list[Gathering] = field(default_factory=list)
@@ -340,13 +341,19 @@ class Dicts(Gathering):
 
     def take(self, values: list[Any]) -> int:
         fit = [value for value in values if isinstance(value, dict)]
-        keys = [part.key for part in self.column.keys if part.key != OTHER_TEXT]
+        keys = self.expected
         self.missing += sum(any(value.get(key) is None for key in keys) for value in fit)
         for part, gathering in zip(self.column.keys, self.parts, strict=True):
             gathering.add([value.get(part.key) for value in fit])
         if self.is_scored:
             self.unique.add(map(str, fit))
         return len(fit)
+
+    @property
+    def expected(self) -> list[str]:
+        keys = [part.key for part in self.column.keys]
+        # The last option is one's own: what was typed for it follows.
+        return keys[:-2] if keys[-1:] == [OTHER_TEXT] else keys
 
     @property
     def is_scored(self) -> bool:
@@ -425,24 +432,30 @@ class Parameters(Gathering):
         return {"counts": in_order(self.counts)}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class History(Gathering):
-    """Messages of people and of models, each as rows of their own."""
+    """Messages of people and of models, each kind as a dict of its own."""
 
-    users: list[Gathering] = field(default_factory=list)
-    models: list[Gathering] = field(default_factory=list)
+    users: Dicts
+    models: Dicts
 
     def take(self, values: list[Any]) -> int:
         fit = [value for value in values if isinstance(value, list)]
         items = [item for value in fit for item in value if isinstance(item, dict)]
-        for role, gatherers in (("user", self.users), ("model", self.models)):
-            own = [item for item in items if item.get("role") == role]
-            for gathering in gatherers:
-                gathering.add([item.get(gathering.column.key) for item in own])
+        self.users.add([item for item in items if item.get("role") == "user"])
+        self.models.add([item for item in items if item.get("role") == "model"])
         return len(fit)
 
     def found(self) -> dict[str, Any]:
-        return {"parts": tuple(part.summary() for part in (*self.users, *self.models))}
+        return {"parts": (self.users.summary(), self.models.summary())}
+
+
+def _items(table: Table, role: str, label: str, within: str, book: Codebook) -> Dicts:
+    keys = tuple(column for column in table.columns if column.key != "role")
+    column = Column(f"[{role}]", "dict", "NA", label, keys=keys, notes=f"role: {role}.")
+    path = f"{within}[{role}]"
+    parts = [gatherer(part, f"{path}.{part.key}", book) for part in keys]
+    return Dicts(column, path, parts=parts)
 
 
 def gatherer(column: Column, path: str, book: Codebook) -> Gathering:
@@ -472,10 +485,10 @@ def gatherer(column: Column, path: str, book: Codebook) -> Gathering:
             return Parameters(column, path)
         case "history":
             return History(
-                column,
-                path,
-                users=parts(tables.USER_ITEM.columns, f"{path}[user]"),
-                models=parts(book.model_item.columns, f"{path}[model]"),
+                column=column,
+                path=path,
+                users=_items(tables.USER_ITEM, "user", "Messages of the participant", path, book),
+                models=_items(book.model_item, "model", "Responses of models", path, book),
             )
 
 

@@ -77,7 +77,6 @@ _SCORE = Column(
     "Score of the model response",
     low=1,
     high=100,
-    notes="From a line without numbers.",
 )
 _CHOSEN = flag(
     "if_chosen",
