@@ -170,7 +170,7 @@ def test_every_kind_of_column_has_a_schema_and_statistics(kind: Kind) -> None:
 
 
 def test_another_schema_is_found(folder: Path) -> None:
-    path = folder / "schemas" / "survey", "schema.json"
+    path = folder / "schemas" / "survey.schema.json"
     path.write_text(path.read_text().replace("Age", "Rage"))
     assert faults(folder) == [("schemas/survey.schema.json", "schema")]
     path.write_text("{")
@@ -240,7 +240,7 @@ def test_messages_and_responses_are_told_apart(folder: Path) -> None:
         i for row in rows_of(folder / "conversations.jsonl") for i in row["conversation_history"]
     ]
     for role in ("user", "model"):
-        found = summary_of(folder, "conversations", "conversation_history[{role}].content")
+        found = summary_of(folder, "conversations", f"conversation_history[{role}].content")
         lengths = [len(item["content"]) for item in items if item["role"] == role]
         assert found.numbers is not None
         assert (found.rows, found.numbers.high) == (len(lengths), max(lengths))
@@ -297,7 +297,7 @@ def test_what_lies_far_out_is_one_bar() -> None:
     assert found is not None
     drawn = bars(found)
     assert drawn.tail
-    assert drawn.counts[-1] == 1
+    assert drawn.counts[-1] == 5  # half a percent
     assert sum(drawn.counts) == 1_001
 
 
@@ -354,7 +354,7 @@ def test_nothing_that_people_typed_is_in_it(folder: Path) -> None:
 def test_values_of_no_list_are_counted_but_not_shown(folder: Path) -> None:
     path = folder / "survey.jsonl"
     path.write_text(path.read_text().replace('"Male"', '"my neighbour Ada"'))
-    assert summary_of(folder, "survey", "gender").unfit == 4
+    assert summary_of(folder, "survey", "gender").unfit == 3
     write_codebook(folder, TEXTS)
     assert "Ada" not in (folder / "codebook.html").read_text()
     assert "Not of its type or values" in (folder / "codebook.html").read_text()
