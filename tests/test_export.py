@@ -89,7 +89,7 @@ def test_it_works(study: Study, cast: dict[str, Participant], tmp_path: Path) ->
         "unpaired.jsonl": 6 * 6 + 4 * 6 + 3 * 3,
     }
     assert [d for d in validate(tmp_path / "out") if not d.is_note] == []
-    left = {path.name for path in (tmp_path / "out").iterdir()}
+    left = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
     assert left == {*(f"{name}.jsonl" for name in files_of(study)), *DESCRIPTIONS}
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from collection.export import further_tables, tables
+from collection.export import asked, further_tables, tables
 from collection.export.columns import Column, Table
 from collection.export.derive import survey_columns
 from collection.export.merge import Version, merged
 from surveys.instruments.released import FIRST, LAST, VERSION, column_of
-from surveys.instruments.schema import FreeText, Question, Scale
+from surveys.instruments.schema import ConversationTexts, FreeText, Question, Scale
 from surveys.protocol import PRESETS, Protocol
 
 NAME = "codebook.json"
@@ -87,11 +87,15 @@ class Codebook:
     @cached_property
     def model_item(self) -> Table:
         """A reply in a conversation's history."""
-        return tables.model_item(self._replies)
+        return asked.of_conversations(tables.model_item(self._replies), self._task)
+
+    @cached_property
+    def conversations(self) -> Table:
+        return asked.of_conversations(tables.CONVERSATIONS, self._task)
 
     @cached_property
     def utterances(self) -> Table:
-        return tables.utterances(self._replies)
+        return asked.of_conversations(tables.utterances(self._replies), self._task)
 
     @cached_property
     def assignments(self) -> Table:
@@ -112,6 +116,12 @@ class Codebook:
         return further_tables.wide(self._replies)
 
     @property
+    def _task(self) -> ConversationTexts | None:
+        """The newest wording of the conversation task."""
+        found = (v.file.conversation for v in self.versions if v.file.conversation)
+        return next(found, None)
+
+    @property
     def _replies(self) -> int:
         return max(map(tables.most_replies, self.protocols))
 
@@ -120,7 +130,7 @@ class Codebook:
         """By the name of the file."""
         found = (
             self.survey,
-            tables.CONVERSATIONS,
+            self.conversations,
             self.utterances,
             tables.MODELS,
             self.assignments,
@@ -141,7 +151,8 @@ class Codebook:
 
 def _around(answers: Sequence[Column]) -> Table:
     first = (tables.FIXED[key] for key in FIRST)
-    return Table("survey", (*first, *answers, *(tables.FIXED[key] for key in LAST)))
+    columns = (*first, *answers, *(tables.FIXED[key] for key in LAST))
+    return Table("survey", columns, one_row="a person who consented and finished the survey")
 
 
 def lines_of(version: Version) -> list[Question]:
@@ -168,6 +179,8 @@ def _facts(column: Column, book: Codebook) -> Iterator[tuple[str, Any]]:
     yield "kind", column.kind
     yield "category", column.category
     yield "label", column.label
+    if column.question:
+        yield "question", column.question
     yield "nullable", column.nullable
     if column.allowed:
         yield "allowed", list(column.allowed)
@@ -182,3 +195,6 @@ def _facts(column: Column, book: Codebook) -> Iterator[tuple[str, Any]]:
     if column.kind == "history":
         items = {"user": tables.USER_ITEM, "model": book.model_item}
         yield "items", {role: [_described(c, book) for c in t.columns] for role, t in items.items()}
+    if column.notes:
+        yield "notes", column.notes
+    yield "source", column.origin

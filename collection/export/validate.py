@@ -24,7 +24,9 @@ from collection.export import (
     check_subsets,
     check_survey,
     check_utterances,
+    codebook_document,
     handover,
+    schemas,
 )
 from collection.export.codebook import Codebook
 from collection.export.documents import find_path
@@ -65,6 +67,8 @@ def validate(folder: Path) -> Iterator[Deviation]:
     yield from check_derived.check_all(folder, files, book, are_sound=is_sound)
     if is_sound:
         yield from check_parquet.check(folder, files, book)
+    yield from schemas.deviations(folder, book)
+    yield from codebook_document.deviations(folder)
     survey = files["survey"]
     if survey and seen.rows == survey.lines and known.are_conversations_sound:
         yield from check_subsets.check(folder, seen, known.balanced_conversations)

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from collection import detecting
 from collection.export import (
     codebook,
+    codebook_document,
     derived,
     documents,
     handover,
@@ -61,7 +62,7 @@ DETECTED = ("metadata", FLAGS)
 """Files that have what detectors found."""
 
 SUBSETS = (samples.NAME, samples.WORDS_NAME)
-DESCRIPTIONS = (documents.NAME, codebook.NAME, schemas.NAME, *SUBSETS, manifest.NAME)
+DESCRIPTIONS = (documents.NAME, codebook.NAME, *SUBSETS, manifest.NAME)
 """What a folder says of itself."""
 
 
@@ -174,16 +175,17 @@ def write_release(
     handover.settle(folder)
     with handover.aside(folder) as aside:
         rows = _write_all(study, aside, order, with_pilot, options)
-        names = [*rows, *descriptions_of(study)]  # the manifest is the last of them
+        # The manifest is the last of them.
+        names = [*rows, *schemas.names(rows), *descriptions_of(study)]
         # Of an earlier release, which had more.
-        known = {*_known_files(), imported.NAME}
+        known = {*_known_files(), imported.NAME, *codebook_document.DOCUMENTS.values()}
         handover.hand_over(aside, folder, names, sorted(known - {*names}))
     return rows
 
 
 def _known_files() -> Iterator[str]:
     for name in (*MAKERS, *derived.MAKERS):
-        yield from (json_file(name), parquet_file(name))
+        yield from (json_file(name), parquet_file(name), *schemas.names([json_file(name)]))
 
 
 def json_file(name: str) -> str:
@@ -210,7 +212,7 @@ def write_zip(
     options.check()
     with tempfile.TemporaryDirectory() as folder, ZipFile(file, "w") as archive:
         rows = _write_all(study, Path(folder), "codebook", with_pilot, options)
-        for name in (*rows, *descriptions_of(study)):
+        for name in (*rows, *schemas.names(rows), *descriptions_of(study)):
             member = ZipInfo(f"{study.slug}/{name}", EARLIEST_DATE)
             member.compress_type = ZIP_DEFLATED
             with (Path(folder) / name).open("rb") as source, archive.open(member, "w") as target:
@@ -254,13 +256,14 @@ def _write_all(
     described = {
         documents.NAME: documents.of(plan.book),
         codebook.NAME: codebook.described(plan.book, names),
-        schemas.NAME: schemas.described(plan.book, names),
         manifest.NAME: about | {"rows": rows},
     }
     if plan.release is not None:
         described[imported.NAME] = plan.release.repairs
     if drawn is not None:
         described |= {samples.NAME: drawn, samples.WORDS_NAME: samples.in_words(drawn)}
+    if JSONL in options.formats:
+        schemas.write(folder, plan.book, names)
     for name, content in described.items():
         is_text = isinstance(content, str)
         text = content if is_text else json.dumps(content, ensure_ascii=False, indent=2) + "\n"

@@ -594,10 +594,7 @@ class Walk:
         history: list[dict[str, str]] = []
         endpoint = 0
         for turn in range(talk.turns):
-            if turn:
-                prompt = words.follow_up(draw, about)
-            else:
-                prompt = words.opening(draw, kind, about)
+            prompt = words.follow_up(draw, about) if turn else words.opening(draw, kind, about)
             history.append({"role": "user", "content": prompt})
             chosen, reply = self.turn(key, seed, turn, history, endpoint, talk)
             history.append({"role": "assistant", "content": reply})
