@@ -63,8 +63,8 @@ REPLIES = (
 def assignment_rows(plan: Plan) -> Iterator[Row]:
     """One row for each row of utterances.jsonl, in its order."""
     names = dict(ModelEndpoint.objects.values_list("pk", "long_name"))
-    numbers = count()
     for user, released, conversation in conversations(plan.selection, REPLIES):
+        numbers = count(released.first_utterance)
         for turn in conversation.interactions.all():
             about = about_turn(user, released, conversation, turn, plan.protocol_of(user))
             ids = {reply: f"ut{next(numbers)}" for reply in turn.utterances.all()}

@@ -27,7 +27,7 @@ FORMER_NAMES = {"TUR": "Turkey", "NLD": "Netherlands, Kingdom of the"}
 
 
 def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
-    sequence = Sequence("user")
+    sequence = Sequence("user", has_gaps=known.has_gaps)
     checker = Checker(book)
     for line in file.rows():
         if isinstance(line, Deviation):

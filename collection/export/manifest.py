@@ -88,9 +88,8 @@ def calls(plan: Plan) -> dict[str, dict[str, dict[str, int]]]:
 
 
 def asked(plan: Plan) -> QuerySet[ModelCall]:
-    people = plan.study.participants.released(with_pilot=plan.with_pilot)
     return ModelCall.objects.filter(
-        attempt__interaction__conversation__participant__in=people
+        attempt__interaction__conversation__participant__in=plan.people()
     ).order_by()
 
 
@@ -123,8 +122,7 @@ def instruments(plan: Plan) -> list[dict[str, str]]:
 
 def consent_texts(plan: Plan) -> list[dict[str, Any]]:
     """The versions that the people of the survey file agreed to, and how many did."""
-    people = plan.study.participants.released(with_pilot=plan.with_pilot)
-    rows = Consent.objects.filter(participant__in=people).values_list("version", "sha256")
+    rows = Consent.objects.filter(participant__in=plan.people()).values_list("version", "sha256")
     return [
         {"version": version, "sha256": sha256, "people": people}
         for (version, sha256), people in sorted(Counter(rows).items())

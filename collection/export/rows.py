@@ -41,8 +41,8 @@ def conversation_rows(plan: Plan) -> Iterator[Row]:
 
 
 def utterance_rows(plan: Plan) -> Iterator[Row]:
-    numbers = count()
     for user, released, conversation in conversations(plan.selection, REPLIES):
+        numbers = count(released.first_utterance)
         items = history(conversation, plan.book.model_item)
         for values in utterance_values(user, released, conversation, items):
             values["utterance_id"] = f"ut{next(numbers)}"

@@ -44,7 +44,7 @@ def validate(folder: Path) -> Iterator[Deviation]:
         yield Deviation(f"{name}.jsonl", 0, "missing", "the file is missing")
     if book is None:
         return
-    yield from check_all(files, book)
+    yield from check_all(files, book, Known(has_gaps=check_documents.is_patch(folder)))
     if not absent:
         yield from check_manifest(folder, files)
 
@@ -54,9 +54,8 @@ def find(folder: Path, name: str) -> File | None:
     return File(path, path.relative_to(folder).as_posix()) if path else None
 
 
-def check_all(files: dict[str, File | None], book: Codebook) -> Iterator[Deviation]:
+def check_all(files: dict[str, File | None], book: Codebook, known: Known) -> Iterator[Deviation]:
     """Each file there is; what needs two files only if both are there."""
-    known = Known()
     survey, conversations, utterances = (files[name] for name in REQUIRED)
     models, metadata = files["models"], files["metadata"]
     assignments, paradata = files[ASSIGNMENTS], files[PARADATA]

@@ -13,9 +13,9 @@ from django.db import connection, transaction
 
 from collection.export import codebook, documents, manifest
 from collection.export.columns import KeyOrder
-from collection.export.plan import FILES, files_of, make_plan
+from collection.export.plan import FILES, Plan, files_of, make_plan
 from collection.export.rows import MAKERS, Row
-from collection.export.selection import Selection
+from collection.export.selection import EVERYBODY, Choice, Selection
 from surveys.models import Study
 
 __all__ = ["FILES", "files_of", "snapshot", "stream", "write_file", "write_release", "write_zip"]
@@ -64,19 +64,25 @@ def line(row: Row) -> str:
 
 
 def write_release(
-    study: Study, folder: Path, order: KeyOrder = "codebook", *, with_pilot: bool = False
+    study: Study,
+    folder: Path,
+    order: KeyOrder = "codebook",
+    *,
+    with_pilot: bool = False,
+    choice: Choice = EVERYBODY,
+    planned: Callable[[Plan], object] | None = None,
 ) -> dict[str, int]:
     """Write the files and the manifest into a folder; file name -> number of rows.
 
     The files are complete before the first appears in the folder, and the manifest comes last.
     Raises OSError if the folder can't be made or written, DomainError if the versions of the
-    instrument cannot be released together.
+    instrument cannot be released together. planned: is told whom and what it will write.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Within the folder: its parent may be another file system, where no rename can come from.
     aside = Path(tempfile.mkdtemp(prefix=".release-", dir=folder))
     try:
-        rows = _write_all(study, aside, order, with_pilot)
+        rows = _write_all(study, aside, order, with_pilot, choice, planned)
         for name in (*rows, *DESCRIPTIONS):
             (aside / name).replace(folder / name)
         for name in MAKERS:  # of an earlier release, which had more
@@ -105,12 +111,21 @@ def write_zip(study: Study, file: IO[bytes], *, with_pilot: bool = False) -> Non
                 shutil.copyfileobj(source, target)
 
 
-def _write_all(study: Study, folder: Path, order: KeyOrder, with_pilot: bool) -> dict[str, int]:
+def _write_all(
+    study: Study,
+    folder: Path,
+    order: KeyOrder,
+    with_pilot: bool,
+    choice: Choice = EVERYBODY,
+    planned: Callable[[Plan], object] | None = None,
+) -> dict[str, int]:
     rows: dict[str, int] = {}
     simulated_rows: dict[str, int] = {}
     with snapshot():
-        plan = make_plan(study, order, with_pilot=with_pilot)
-        names = files_of(study, with_pilot=with_pilot)
+        plan = make_plan(study, order, with_pilot=with_pilot, choice=choice)
+        if planned:
+            planned(plan)
+        names = files_of(study, with_pilot=with_pilot, choice=choice)
         is_simulated = _simulated(plan.selection)
         for name in names:
             file = f"{name}.jsonl"

@@ -20,6 +20,7 @@ from collection.models.endpoints import (
     Reservation,
 )
 from collection.models.registry import EndpointTest, EndpointVersion
+from collection.models.releases import Release, ReleasedPerson, Statement, Tombstone
 from collection.models.review import QualityRun, Review
 
 __all__ = [
@@ -36,10 +37,14 @@ __all__ = [
     "ModelEndpoint",
     "ProviderLimit",
     "QualityRun",
+    "Release",
+    "ReleasedPerson",
     "ReplyReport",
     "Reservation",
     "Review",
     "SliderRecord",
+    "Statement",
+    "Tombstone",
     "Utterance",
     "can_be_shown",
 ]

@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 from django.core.cache import cache
 from django.utils import timezone
 
-from collection import alerts, budget, checking, watching
+from collection import alerts, budget, checking, releases, watching
 from config import heartbeat
 from surveys import drafts, inbox, outbox, quotas, retention
 
@@ -41,6 +41,7 @@ CHORES = [
     Chore("outbox", 15.0, outbox.send_due),
     Chore("inbox", 60.0, inbox.read_due),
     Chore("figures", 30.0, watching.count_watched),
+    Chore("releases", 5.0, releases.work),
     Chore("identities", 3600.0, retention.purge_due),
 ]
 _BY_NAME = {chore.name: chore for chore in CHORES}
