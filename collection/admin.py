@@ -41,6 +41,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from collection import budget, history, registry, standing, transcript, trials
 from collection.desk_registry import RegistryDesk
+from collection.desk_releases import ReleasePages
 from collection.desk_review import ReviewPages
 from collection.desk_setup import GuidedSetup
 from collection.desk_watch import WatchPages
@@ -79,7 +80,7 @@ PROLIFIC = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID=
 
 
 @admin.register(Study)
-class StudyAdmin(GuidedSetup, ReviewPages, WatchPages, DeskAdmin):
+class StudyAdmin(GuidedSetup, ReviewPages, WatchPages, ReleasePages, DeskAdmin):
     study_path = "pk"
     verbs = {**DeskAdmin.verbs, "view": "see"}
     form = StudyForm

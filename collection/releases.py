@@ -238,7 +238,9 @@ def begin(command: str, key: int | None) -> int:
     if key is None or any(command in child.args for child in _children):  # type: ignore[operator]
         return 0
     argv = [sys.executable, str(settings.BASE_DIR / "manage.py"), command, str(key)]
-    _children.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True))
+    # A session of its own: it goes on when the server is stopped, and answers no Ctrl-C.
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+    _children.append(child)
     return 1
 
 

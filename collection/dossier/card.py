@@ -118,7 +118,7 @@ the people are: {facts.people:,} people, {facts.rows.get("conversations.jsonl", 
 from datasets import load_dataset
 import pandas as pd
 
-survey = load_dataset("DIR", "survey", split="train")      # DIR: this folder, or its name at the hub
+survey = load_dataset("DIR", "survey", split="train")  # DIR: this folder, or its name
 utterances = pd.read_json("DIR/utterances.jsonl", lines=True)
 ```
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from collection.dossier import citation, datasheet, terms
+from collection.dossier.card import FREE, items_of
 from collection.dossier.facts import Facts
+from collection.export.codebook import Codebook
 from collection.export.columns import Column, Kind, Table
 
 OWN = {"croissant.json", "SHA256SUMS"}
@@ -28,7 +30,7 @@ TYPES: dict[Kind, str] = {
     "float": "sc:Float",
     "datetime": "sc:DateTime",
 }
-"""Of all others: sc:Text; dicts and lists are read as they stand in the line."""
+"""Of all others: sc:Text."""
 CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -40,6 +42,7 @@ CONTEXT = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -88,7 +91,7 @@ def of(facts: Facts) -> dict[str, Any]:
         "isLiveDataset": False,
         **responsible(facts),
         "distribution": [file_object(path, facts.folder) for path in files(facts.folder)],
-        "recordSet": [record_set(name, table) for name, table in facts.tables()],
+        "recordSet": [record_set(name, table, facts.book) for name, table in facts.tables()],
     }
 
 
@@ -174,22 +177,38 @@ def file_object(path: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def record_set(name: str, table: Table) -> dict[str, Any]:
+def record_set(name: str, table: Table, book: Codebook) -> dict[str, Any]:
+    """Dicts with keys of their own in every row can't be described, and are left out."""
     stem = name.removesuffix(".jsonl")
+    told = [column for column in table.columns if column.kind not in FREE]
     return {
         "@type": "cr:RecordSet",
         "@id": stem,
         "name": stem,
-        "field": [field(name, stem, column) for column in table.columns],
+        "field": [field(column, book, name, f"{stem}/{column.key}") for column in told],
     }
 
 
-def field(name: str, stem: str, column: Column) -> dict[str, Any]:
-    return {
+def field(
+    column: Column, book: Codebook, name: str, id_: str, path: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """path: from a column of the file to a part of it, key by key."""
+    found: dict[str, Any] = {
         "@type": "cr:Field",
-        "@id": f"{stem}/{column.key}",
-        "name": f"{stem}/{column.key}",
+        "@id": id_,
+        "name": id_,
         "description": column.label,
-        "dataType": TYPES.get(column.kind, "sc:Text"),
-        "source": {"fileObject": {"@id": name}, "extract": {"column": column.key}},
     }
+    parts = items_of(book) if column.kind == "history" else column.keys
+    steps = (*path, column.key)
+    if parts:
+        found["subField"] = [field(part, book, name, f"{id_}/{part.key}", steps) for part in parts]
+    else:
+        found["dataType"] = TYPES.get(column.kind, "sc:Text")
+        found["source"] = {"fileObject": {"@id": name}, "extract": {"column": steps[0]}}
+        if steps[1:]:
+            within = ".".join(f"'{key}'" for key in steps[1:])
+            found["source"]["transform"] = {"jsonPath": within}
+    if column.kind in ("history", "list"):
+        found["repeated"] = True
+    return found

@@ -1,4 +1,4 @@
-"""The data statement: PRISM's sections (App. B of its paper), filled where Refract knows the answer.
+"""The data statement, in the sections of PRISM's (App. B), filled where Refract knows the answer.
 
 The form is Bender and Friedman's. What a person must write is marked, and asked for at the desk.
 """

@@ -47,7 +47,8 @@ Texts written by models (`model_response`, and the replies in `conversation_hist
 {in_words(facts.said("model_licence"))}. Their use is also subject to the terms of each model's
 provider: `models.jsonl` names the models and their pages.
 
-The wording of the PRISM questionnaire, where it was used, is by its authors, {in_words("CC-BY-4.0")}.
+The wording of the PRISM questionnaire, where it was used, is by its authors,
+{in_words("CC-BY-4.0")}.
 """
 
 
