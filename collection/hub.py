@@ -23,6 +23,8 @@ from surveys.errors import DomainError
 
 log = logging.getLogger("refract.releases")
 
+KEPT = {".gitattributes"}
+"""The hub's own."""
 WAITING, PUSHING, DONE, FAILED = "waiting", "pushing", "done", "failed"
 
 
@@ -104,15 +106,24 @@ def push(release: Release) -> None:
     with tempfile.TemporaryDirectory(dir=settings.RELEASES_DIR) as folder:
         with ZipFile(release.path) as archive:
             archive.extractall(folder)
-        api.upload_folder(
-            **at,
-            folder_path=Path(folder) / release.name,
-            commit_message=f"Release {release.version}",
-            delete_patterns="*",
-        )
+        commit(api, at, Path(folder) / release.name, f"Release {release.version}")
     if release.patch:
         forget_earlier(api, at, release)
     api.create_tag(**at, tag=release.version, exist_ok=True)
+
+
+def commit(api: Any, at: dict[str, Any], folder: Path, message: str) -> None:
+    """The repository then holds what the folder holds, from one moment to the next: the client's
+    upload_folder makes several commits, and a reader might meet half a release."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    gone = set(api.list_repo_files(**at)) - paths.keys() - KEPT
+    operations = [
+        *(CommitOperationAdd(name, path) for name, path in sorted(paths.items())),
+        *(CommitOperationDelete(name) for name in sorted(gone)),
+    ]
+    api.create_commit(**at, operations=operations, commit_message=message)
 
 
 def is_newest(release: Release) -> bool:
