@@ -1,5 +1,7 @@
-"""A local server that behaves as the Hugging Face hub's API does towards its own client: creating a
-repository, uploading files in one commit (large ones first, by LFS), tags and a squashed history."""
+"""A local server that behaves as the Hugging Face hub's API does towards its own client.
+
+It creates repositories, takes files in one commit (large ones first, by LFS), keeps tags, and
+squashes history."""
 
 import base64
 import hashlib
@@ -155,16 +157,16 @@ class Answers(BaseHTTPRequestHandler):
         url = f"{self.hub.url}/datasets/{name}/commit/0"
         self.answer({"commitUrl": url, "commitOid": "0" * 40})
 
-    def do_GET(self) -> None:  # noqa: N802 -- the library's name
+    def do_GET(self) -> None:
         self.handle_one("GET")
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         self.handle_one("POST")
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         self.handle_one("PUT")
 
-    def do_DELETE(self) -> None:  # noqa: N802
+    def do_DELETE(self) -> None:
         self.handle_one("DELETE")
 
 
