@@ -9,16 +9,16 @@ RUN /opt/refract/bin/pip install --requirement requirements.txt
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home refract \
-    && install --directory --owner refract /data
+    && install --directory --owner refract /data /data/releases
 COPY --from=packages /opt/refract /opt/refract
 WORKDIR /app
-COPY manage.py ./
+COPY manage.py pyproject.toml ./
 COPY platform platform
 COPY surveys surveys
 COPY collection collection
 COPY templates templates
 COPY static static
-# REFRACT_DATA holds nothing here that must last: static files, and counts for Prometheus.
+# Of REFRACT_DATA only the releases must last; static files and counts for Prometheus need not.
 ENV PATH=/opt/refract/bin:$PATH \
     PYTHONPATH=/app:/app/platform \
     PYTHONDONTWRITEBYTECODE=1 \

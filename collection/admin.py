@@ -46,6 +46,7 @@ from collection.desk_imported import ImportedDesk
 from collection.desk_metadata import MetadataPages
 from collection.desk_personal import PersonalPages
 from collection.desk_registry import RegistryDesk
+from collection.desk_releases import ReleasePages
 from collection.desk_review import ReviewPages
 from collection.desk_setup import GuidedSetup
 from collection.desk_watch import WatchPages
@@ -94,6 +95,7 @@ class StudyAdmin(
     CodingPages,
     PersonalPages,
     MetadataPages,
+    ReleasePages,
     DeskAdmin,
 ):
     study_path = "pk"

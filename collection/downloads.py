@@ -5,13 +5,15 @@ import tempfile
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
 from collection.export.write import files_of, write_file, write_zip
+from collection.models import Release
 from surveys import access, audit
 from surveys.models import Study
-from surveys.sending import streamed
+from surveys.sending import resumable, streamed
 
 WITH_PILOT = "-with-pilot"
 """In the names of files that hold a pilot's people."""
@@ -56,3 +58,29 @@ def exportable(request: HttpRequest, slug: str) -> Study:
     if not access.may(request.user, "export", study):
         raise PermissionDenied
     return study
+
+
+@staff_member_required
+@require_GET
+def download_release(request: HttpRequest, slug: str, version: str) -> HttpResponseBase:
+    """The archive of a release. A download that broke off may go on, and is noted once."""
+    study = exportable(request, slug)
+    edition, _dot, patch = version.partition(".")
+    if not (edition.isdecimal() and patch.isdecimal()):
+        raise Http404(version)
+    release = get_object_or_404(study.releases, edition=int(edition), patch=int(patch))
+    return send(request, release)
+
+
+def send(request: HttpRequest, release: Release) -> HttpResponseBase:
+    """Raises Http404 if it has no archive, or none any more."""
+    if not release.is_whole or not release.path.is_file():
+        raise Http404(release.version)
+    response = resumable(
+        request, release.path, f"{release.name}.zip", "application/zip", release.sha256
+    )
+    if response.status_code == 200 or response.headers.get("Content-Range", "").startswith(
+        "bytes 0-"
+    ):
+        audit.write(request.user, "exported", release, release.study_id, version=release.version)
+    return response

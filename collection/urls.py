@@ -7,6 +7,9 @@ from collection import downloads, rights, views
 urlpatterns = [
     path("desk/<slug:slug>/export/", downloads.download_all, name="export-all"),
     path("desk/<slug:slug>/export/<str:name>.jsonl", downloads.download, name="export-file"),
+    path(
+        "desk/<slug:slug>/release/<str:version>.zip", downloads.download_release, name="release-zip"
+    ),
     path("s/<slug:slug>/data/", rights.your_data, name="your-data"),
     path("s/<slug:slug>/data/file/", rights.download_own, name="your-data-file"),
     path("s/<slug:slug>/withdraw/", rights.withdraw, name="withdraw"),

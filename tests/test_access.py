@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from http.cookies import SimpleCookie
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -24,6 +25,7 @@ from collection.models import (
     Interaction,
     ModelEndpoint,
     ProviderLimit,
+    Release,
     ReplyReport,
     Utterance,
 )
@@ -150,6 +152,11 @@ DESK: dict[str, tuple[str, set[str]]] = {
     "admin:surveys_study_moderator": ("POST", CHANGE),
     "admin:surveys_study_subsets": ("GET", SEE),
     "admin:surveys_study_census": ("POST", CHANGE),
+    "admin:surveys_study_releases": ("GET", SEE),
+    "admin:surveys_study_statement": ("GET", CHANGE),
+    "admin:surveys_study_release": ("GET", SEE),
+    "admin:surveys_study_release_do": ("POST", CHANGE),
+    "release-zip": ("GET", CHANGE),
     "admin:surveys_study_step": ("POST", CHANGE),
     "admin:surveys_study_check": ("GET", SEE),
     "admin:surveys_study_versions": ("GET", SEE),
@@ -253,7 +260,7 @@ class Country(NamedTuple):
 
 
 @pytest.fixture
-def country(study: Study, settings: Any) -> Country:
+def country(study: Study, settings: Any, tmp_path: Path) -> Country:
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
     alice = Person(study, PROLIFIC_PID="alice").ready()
     alice.row.responses.create(question="self_description", value={"text": MARK})
@@ -283,6 +290,9 @@ def country(study: Study, settings: Any) -> Country:
     users = accounts(study)
     tokens.issue(users["admin"], MARK, ["see"], study, timezone.now() + timedelta(days=1))
     audit.write(users["owner"], MARK, study, study)
+    settings.RELEASES_DIR = tmp_path
+    (tmp_path / "1.zip").touch()
+    Release.objects.create(study=study, edition=1, state="ready", file_name="1.zip", asked_by=MARK)
     spanish = {"en": "Hello.", "es": "Hola."}
     talks = keep(
         parsed(page("hello", title=spanish, text=[spanish]), title=spanish, languages=["en", "es"])
@@ -304,6 +314,10 @@ def country(study: Study, settings: Any) -> Country:
         "person": alice.row.pk,
         "question": "ethnicity",
         "kind": "prompt",
+        "edition": 1,
+        "patch": 0,
+        "version": "1.0",
+        "deed": "mend",
     }
     return Country(study, clients, values)
 

@@ -44,9 +44,10 @@ ATTEMPT = ("number", "strategy", "eligible", "drawn", "inclusion", "pairs")
 def assignment_rows(plan: Plan) -> Iterator[Row]:
     """One row for each row of utterances.jsonl, in its order."""
     names = dict(ModelEndpoint.objects.values_list("pk", "long_name"))
-    numbers = plan.selection.utterance_numbers()
+    numbers_of = plan.selection.utterance_numbers()
     found = conversations(plan.selection, REPLIES, beside=hand_out_attempts)
     for user, released, conversation in found:
+        numbers = numbers_of(released)
         for turn in conversation.interactions.all():
             about = about_turn(user, released, conversation, turn, plan.protocol_of(user))
             ids = {reply: f"ut{next(numbers)}" for reply in turn.utterances.all()}

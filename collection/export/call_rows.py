@@ -59,10 +59,11 @@ class Turn:
 
 def call_rows(plan: Plan) -> Iterator[Row]:
     """By person, conversation, turn, attempt, place in the draw and try; released ones first."""
-    numbers, utterances = count(), count()
+    numbers, numbers_of = count(), plan.selection.utterance_numbers()
     withheld = withheld_statements(plan)
     for user, released, conversation in all_conversations(plan):
         hidden = [*hidden_texts(plan, conversation, released), *withheld.get(user.pk, ())]
+        utterances = numbers_of(released) if released else iter(())
         for interaction in conversation.interactions.all():
             turn = about_turn(user, released, conversation, interaction, utterances)
             for attempt in interaction.attempts.all():

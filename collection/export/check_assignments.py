@@ -59,7 +59,7 @@ class Checker:
         self.known = known
         self.table = book.assignments
         self.protocols = book.protocols
-        self.sequence = Sequence("ut")
+        self.sequence = Sequence("ut", has_gaps=known.has_gaps)
         self.seen: set[str] = set()
         self.turns: dict[str, list[Reply]] = {}
         """interaction_id -> its rows, until all are there."""

@@ -30,7 +30,7 @@ class Turn:
 
 
 def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
-    sequence = Sequence("c")
+    sequence = Sequence("c", has_gaps=known.has_gaps)
     strangers: set[str] = set()
     place = 0
     for line in file.rows():

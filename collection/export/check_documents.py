@@ -52,6 +52,13 @@ def protocols_of(folder: Path) -> tuple[list[Protocol], list[Deviation]]:
         return [PRESETS["prism"]], [problem]
 
 
+def is_patch(folder: Path) -> bool:
+    """Whether the manifest says that ids were kept, so that there may be gaps between them."""
+    content = _content(find_path(folder, manifest.NAME))
+    about = content.get("release") if isinstance(content, dict) else None
+    return isinstance(about, dict) and about.get("keeps_ids_of") is not None
+
+
 def hash_deviations(folder: Path, name: str, book: Codebook) -> Iterator[Deviation]:
     """The documents are those that the manifest names. Its own check says if it is broken."""
     content = _content(find_path(folder, manifest.NAME))

@@ -32,7 +32,7 @@ def check(
     file: File, known: Known, book: Codebook, seen: Subsets | None = None
 ) -> Iterator[Deviation]:
     """seen: what is told of the subsets."""
-    sequence = Sequence("user")
+    sequence = Sequence("user", has_gaps=known.has_gaps)
     checker = Checker(book)
     for line in file.rows():
         if isinstance(line, Deviation):

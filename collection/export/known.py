@@ -61,6 +61,8 @@ class KnownUtterance(NamedTuple):
 class Known:
     """Ids of everything seen so far."""
 
+    has_gaps: bool = False
+    """Whether ids may be missing between others, as in a patch."""
     users: dict[str, KnownUser] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
     """Column of the survey with a free text -> ids of those who have one."""

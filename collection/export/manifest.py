@@ -101,7 +101,7 @@ def questions_left_out(plan: Plan) -> list[str]:
 
 def self_descriptions(plan: Plan) -> dict[str, dict[str, Any]]:
     """Question -> how far what people typed about themselves is coded. What is not is null."""
-    people = plan.study.participants.released(with_pilot=plan.with_pilot).order_by()
+    people = plan.people().order_by()
     typed = Typed.objects.filter(response__participant__in=people.values("pk"))
     found: dict[str, dict[str, Any]] = {}
     for code in coding.questions(plan.study):
@@ -126,7 +126,7 @@ def self_descriptions(plan: Plan) -> dict[str, dict[str, Any]]:
 def personal_information(plan: Plan) -> dict[str, int]:
     """Texts of people in the survey file that detectors flagged or readers marked, how many of
     them were reviewed, and how many have [REDACTED] in them."""
-    people = plan.study.participants.released(with_pilot=plan.with_pilot).order_by()
+    people = plan.people().order_by()
     rows = TextReview.objects.filter(participant__in=people.values("pk"))
     return {
         "flagged": rows.filter(is_flagged=True).count(),
@@ -157,9 +157,8 @@ def calls(plan: Plan) -> dict[str, dict[str, dict[str, int]]]:
 
 
 def asked(plan: Plan) -> QuerySet[ModelCall]:
-    people = plan.study.participants.released(with_pilot=plan.with_pilot)
     return ModelCall.objects.filter(
-        attempt__interaction__conversation__participant__in=people
+        attempt__interaction__conversation__participant__in=plan.people()
     ).order_by()
 
 
@@ -192,8 +191,7 @@ def instruments(plan: Plan) -> list[dict[str, str]]:
 
 def consent_texts(plan: Plan) -> list[dict[str, Any]]:
     """The versions that the people of the survey file agreed to, and how many did."""
-    people = plan.study.participants.released(with_pilot=plan.with_pilot)
-    rows = Consent.objects.filter(participant__in=people).values_list("version", "sha256")
+    rows = Consent.objects.filter(participant__in=plan.people()).values_list("version", "sha256")
     return [
         {"version": version, "sha256": sha256, "people": people}
         for (version, sha256), people in sorted(Counter(rows).items())

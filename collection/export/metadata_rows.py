@@ -8,7 +8,6 @@ whatever happened since they ran, and with them it is only a matter of time.
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from collection import detecting, personal
@@ -242,7 +241,7 @@ def prompt_texts(plan: Plan) -> Iterator[Placed]:
 
 def reply_texts(plan: Plan) -> Iterator[Placed]:
     reader = Reader(plan.study)
-    numbers = count()
+    numbers_of = plan.selection.utterance_numbers()
     for batch in batches(list(plan.selection.conversations()), CONVERSATIONS_AT_ONCE):
         keys = [released.pk for _user, released in batch]
         rows = Utterance.objects.filter(
@@ -253,6 +252,7 @@ def reply_texts(plan: Plan) -> Iterator[Placed]:
         for conversation, *rest in rows.values_list(*fields):
             found.setdefault(conversation, []).append(tuple(rest))  # type: ignore[arg-type]
         for user, released in batch:
+            numbers = numbers_of(released)
             for row, turn, text in found.get(released.pk, ()):
                 yield Placed(
                     reader.read(Kind.REPLY, row, user.pk, text),

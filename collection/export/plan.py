@@ -10,9 +10,10 @@ from collection.export.codebook import Codebook, lines_of
 from collection.export.columns import KeyOrder
 from collection.export.merge import Version
 from collection.export.select_imported import select_imported
-from collection.export.selection import ReleasedUser, Selection, select
+from collection.export.selection import EVERYBODY, Choice, ReleasedUser, Selection, select
 from collection.models import ImportedRelease
 from surveys.models import Instrument, Study
+from surveys.models.people import ParticipantQuerySet
 from surveys.protocol import Protocol
 
 T = TypeVar("T")
@@ -37,6 +38,11 @@ class Plan:
     """Version of the study -> its protocol."""
     release: ImportedRelease | None = None
     """Of a study that is an import."""
+    choice: Choice = EVERYBODY
+
+    def people(self) -> ParticipantQuerySet:
+        """Everybody in the survey file."""
+        return self.choice.among(self.study.participants.released(with_pilot=self.with_pilot))
 
     def protocol_of(self, user: ReleasedUser) -> Protocol:
         """The one that this person met."""
@@ -45,13 +51,19 @@ class Plan:
         return self.protocols[user.version]
 
 
-def make_plan(study: Study, order: KeyOrder = "codebook", *, with_pilot: bool = False) -> Plan:
+def make_plan(
+    study: Study,
+    order: KeyOrder = "codebook",
+    *,
+    with_pilot: bool = False,
+    choice: Choice = EVERYBODY,
+) -> Plan:
     """Raises DomainError if the versions of the instrument cannot be released together."""
     if study.is_imported:
         return plan_of_import(study, order)
-    answered = released_instruments(study, with_pilot=with_pilot)
+    answered = released_instruments(study, with_pilot=with_pilot, choice=choice)
     protocols = {row.pk: row.protocol for row in study.versions.only("protocol_json")}
-    selection = select(study, with_pilot=with_pilot)
+    selection = select(study, with_pilot=with_pilot, choice=choice)
     met = sorted({user.version for user in selection.users if user.version is not None})
     texts = dict.fromkeys(as_text(protocols[version]) for version in met)
     earlier = [text for text in texts if text != as_text(study.protocol)]
@@ -61,7 +73,7 @@ def make_plan(study: Study, order: KeyOrder = "codebook", *, with_pilot: bool = 
         tuple(map(Protocol.model_validate_json, earlier)),
     )
     assert book.survey  # refused before a row is written
-    return Plan(study, selection, book, order, with_pilot, protocols)
+    return Plan(study, selection, book, order, with_pilot, protocols, choice)
 
 
 def plan_of_import(study: Study, order: KeyOrder) -> Plan:
@@ -85,7 +97,9 @@ def as_text(protocol: Protocol) -> str:
     return protocol.model_dump_json()
 
 
-def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:
+def files_of(
+    study: Study, *, with_pilot: bool = False, choice: Choice = EVERYBODY
+) -> tuple[str, ...]:
     """By name, in the order of the manifest. Without conversations nothing is assigned.
 
     An import has the files that it came with, and those that are made of others' rows alone.
@@ -95,7 +109,7 @@ def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:
             *study.release.files,
             *(name for name in further.DERIVED if name not in study.release.files),
         )
-    answered = released_instruments(study, with_pilot=with_pilot)
+    answered = released_instruments(study, with_pilot=with_pilot, choice=choice)
     talks = any(row.file.conversation for row in answered)
     found = (*FILES, FLAGS, ASSIGNMENTS) if talks else (*FILES, FLAGS)
     if study.protocol.paradata:
@@ -106,14 +120,17 @@ def files_of(study: Study, *, with_pilot: bool = False) -> tuple[str, ...]:
     return (*found, *(BESIDE_SURVEY if has_lines else BESIDE_SURVEY[1:]))
 
 
-def released_instruments(study: Study, *, with_pilot: bool = False) -> list[Instrument]:
+def released_instruments(
+    study: Study, *, with_pilot: bool = False, choice: Choice = EVERYBODY
+) -> list[Instrument]:
     """The versions that the people of the survey file answered, newest first.
 
     Of nobody: the one they would.
     """
     if study.is_imported:
         return imported_instruments(study.release)
-    used = study.participants.released(with_pilot=with_pilot).values("instrument")
+    people = choice.among(study.participants.released(with_pilot=with_pilot))
+    used = people.values("instrument")
     found = Instrument.objects.filter(pk__in=used).order_by("-created_at", "-pk")
     return list(found) or [study.instrument]
 

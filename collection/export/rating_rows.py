@@ -1,7 +1,7 @@
 """The rows of ratings.jsonl: every line that was put somewhere, and how."""
 
 from collections.abc import Iterator, Mapping
-from itertools import chain, count
+from itertools import chain
 from typing import Any
 
 from collection.export.cells import cells
@@ -90,9 +90,10 @@ def as_touched(touch: Mapping[str, Any] | None) -> Row:
 
 
 def conversation_lines(plan: Plan) -> Iterator[Row]:
-    numbers = count()
+    numbers_of = plan.selection.utterance_numbers()
     for user, released, conversation in conversations(plan.selection, REPLIES, "attributes"):
         about = NOWHERE | {"user_id": user.id, "conversation_id": released.id}
+        numbers = numbers_of(released)
         for interaction in conversation.interactions.all():
             turn = {"interaction_id": f"int{released.first_interaction + interaction.turn}"}
             for reply in interaction.utterances.all():

@@ -39,8 +39,9 @@ def conversation_rows(plan: Plan) -> Iterator[Row]:
 
 
 def utterance_rows(plan: Plan) -> Iterator[Row]:
-    numbers = plan.selection.utterance_numbers()
+    numbers_of = plan.selection.utterance_numbers()
     for user, released, conversation in conversations(plan.selection):
+        numbers = numbers_of(released)
         items = history(conversation, plan.book.model_item)
         for values in utterance_values(user, released, conversation, items):
             values["utterance_id"] = f"ut{next(numbers)}"

@@ -1,7 +1,7 @@
 """Who and what is released, under which numbers; and what is not, counted by reason."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -12,8 +12,17 @@ from django.db.models import Count
 from collection.export.columns import keys
 from collection.export.subsets import balanced
 from collection.export.tables import CHOICE, PERFORMANCE
-from collection.models import AttributeRating, Conversation, Feedback, Interaction
+from collection.models import (
+    AttributeRating,
+    Conversation,
+    Feedback,
+    Interaction,
+    ReleasedPerson,
+    Utterance,
+)
+from surveys.draws import shuffled
 from surveys.models import Decline, Participant, Study
+from surveys.models.people import ParticipantQuerySet
 
 MIN_TURNS = 2
 """Conversations with fewer complete turns are never released (codebook: conversation_turns)."""
@@ -26,9 +35,35 @@ SCREENED = {
 }
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Whom of a study a release holds, and by which numbers.
+
+    By default everybody, in the order in which they finished the survey.
+    """
+
+    seed: int | None = None
+    """Draws the order of people."""
+    left_out: ParticipantQuerySet | None = None
+    """Those who may still withdraw."""
+    edition: int | None = None
+    """Key of an edition's first release: whom it has, by the numbers that it gave them."""
+
+    def among(self, people: ParticipantQuerySet) -> ParticipantQuerySet:
+        if self.left_out is not None:
+            people = people.exclude(pk__in=self.left_out.values("pk"))
+        if self.edition is not None:
+            people = people.filter(released_as__release=self.edition)
+        return people
+
+
+EVERYBODY = Choice()
+
+
 @dataclass
 class ReleasedConversation:
-    """number: of its c…; first_interaction: number of the int… of its turn 0."""
+    """number: of its c…; first_interaction: number of the int… of its turn 0;
+    first_utterance: of the ut… of its first reply."""
 
     pk: int
     number: int
@@ -37,6 +72,7 @@ class ReleasedConversation:
     first_interaction: int = 0
     kept: Mapping[str, Any] = field(default_factory=dict)
     """Of an import: columns as they were."""
+    first_utterance: int = 0
 
     @property
     def id(self) -> str:
@@ -85,15 +121,18 @@ class Selection:
             for conversation in user.conversations:
                 yield user, conversation
 
-    def utterance_numbers(self) -> Iterator[int]:
-        """Of ut…, one for each reply in the order of `conversations`."""
-        return count() if self.utterances is None else iter(self.utterances)
+    def utterance_numbers(self) -> Callable[[ReleasedConversation], Iterator[int]]:
+        """Of ut…, one for each reply of a conversation; to be asked in the order of these."""
+        if self.utterances is None:
+            return lambda released: count(released.first_utterance)
+        rest = iter(self.utterances)
+        return lambda _released: rest
 
 
-def select(study: Study, *, with_pilot: bool = False) -> Selection:
-    """Six queries, whatever the size; in memory only ids, types and times."""
+def select(study: Study, *, with_pilot: bool = False, choice: Choice = EVERYBODY) -> Selection:
+    """Eight queries, whatever the size; in memory only ids, types and times."""
     rows = (
-        study.participants.released(with_pilot=with_pilot)
+        choice.among(study.participants.released(with_pilot=with_pilot))
         .order_by("survey_finished_at", "pk")
         .values_list("pk", "is_simulated", "seed", "version")
     )
@@ -103,9 +142,64 @@ def select(study: Study, *, with_pilot: bool = False) -> Selection:
         users.append(ReleasedUser(pk, number, is_simulated, version))
         seeds[pk] = seed
     finished, conversations_left_out = sort_out(study, seeds.keys())
+    kept = kept_numbers(choice.edition) if choice.edition is not None else None
+    if kept is not None:
+        conversations_left_out.update(later_ones(finished, kept))
+        users = sorted(users, key=lambda user: kept[user.pk].number)
+    elif choice.seed is not None:
+        order = shuffled(sorted(seeds), choice.seed, "people")
+        places = {pk: place for place, pk in enumerate(order)}
+        users = sorted(users, key=lambda user: places[user.pk])
+    for number, user in enumerate(users):
+        user.number = number
     _number_conversations(users, seeds, finished)
     _number_interactions(users)
-    return Selection(users, people_left_out(study, seeds.keys()), conversations_left_out)
+    _number_utterances(study, users)
+    if kept is not None:
+        keep_numbers(users, kept)
+    reasons = people_left_out(study, seeds.keys(), with_pilot=with_pilot)
+    return Selection(users, reasons, conversations_left_out)
+
+
+# A patch has its edition's numbers
+
+
+@dataclass(frozen=True)
+class Kept:
+    number: int
+    conversations: dict[int, tuple[int, int, int]]
+    """Key -> number of its c…, of its first int…, of its first ut…."""
+
+
+def kept_numbers(edition: int) -> dict[int, Kept]:
+    """Participant's key -> their numbers."""
+    rows = ReleasedPerson.objects.filter(release=edition)
+    return {
+        pk: Kept(number, {key: (c, i, u) for key, c, i, u in conversations})
+        for pk, number, conversations in rows.values_list("participant", "number", "conversations")
+    }
+
+
+def later_ones(finished: dict[int, list["_Finished"]], kept: dict[int, Kept]) -> Counter[str]:
+    """Takes out conversations that the edition did not have, and counts them."""
+    reasons: Counter[str] = Counter()
+    for pk, conversations in finished.items():
+        known = [c for c in conversations if c.pk in kept[pk].conversations]
+        reasons["came after the edition"] += len(conversations) - len(known)
+        finished[pk] = known
+    return +reasons
+
+
+def keep_numbers(users: list[ReleasedUser], kept: dict[int, Kept]) -> None:
+    for user in users:
+        user.number = kept[user.pk].number
+        for conversation in user.conversations:
+            numbers = kept[user.pk].conversations[conversation.pk]
+            (
+                conversation.number,
+                conversation.first_interaction,
+                conversation.first_utterance,
+            ) = numbers
 
 
 @dataclass
@@ -151,7 +245,9 @@ def sort_out(
     return kept, reasons
 
 
-def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
+def people_left_out(
+    study: Study, released: Iterable[int], *, with_pilot: bool = False
+) -> Counter[str]:
     """Why people who arrived are not in the survey; each is counted once, decliners included."""
     reasons = Counter({"declined": Decline.objects.filter(study=study).count()})
     known = set(released)
@@ -173,8 +269,10 @@ def people_left_out(study: Study, released: Iterable[int]) -> Counter[str]:
             reasons[SCREENED.get(screened, SCREENED[""])] += 1
         elif finished_at is None:
             reasons["survey not finished"] += 1
-        elif is_pilot:
+        elif is_pilot and not with_pilot:
             reasons["pilot"] += 1
+        else:
+            reasons["may still withdraw, or came later"] += 1
     return +reasons
 
 
@@ -234,3 +332,21 @@ def _number_interactions(users: list[ReleasedUser]) -> None:
     for conversation in in_text_order:
         conversation.first_interaction = number
         number += conversation.turns
+
+
+def _number_utterances(study: Study, users: list[ReleasedUser]) -> None:
+    rows = (
+        Utterance.objects.filter(
+            interaction__conversation__participant__study=study,
+            interaction__state=Interaction.State.RATED,
+        )
+        .order_by()
+        .values_list("interaction__conversation_id")
+        .annotate(Count("pk"))
+    )
+    replies = dict(rows)
+    number = 0
+    for user in users:
+        for conversation in user.conversations:
+            conversation.first_utterance = number
+            number += replies.get(conversation.pk, 0)

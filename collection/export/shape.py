@@ -233,10 +233,12 @@ def id_number(prefix: str, value: Any) -> int | None:
 
 
 class Sequence:
-    """Ids in the order of the file: 0, 1, 2, each once."""
+    """Ids in the order of the file: 0, 1, 2, each once. has_gaps: of a patch, which keeps the ids
+    of the release it mends, so that some may be missing."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, has_gaps: bool = False) -> None:
         self.prefix = prefix
+        self.has_gaps = has_gaps
         self.last = -1
 
     def problems(self, value: Any, known: Container[str]) -> Iterator[Problem]:
@@ -247,7 +249,7 @@ class Sequence:
         if value in known:
             yield Problem("unique", f"{value} was given to an earlier row")
             return
-        if number != self.last + 1:
+        if number != self.last + 1 and not (self.has_gaps and number > self.last):
             before = f"{self.prefix}{self.last}" if self.last >= 0 else "nothing"
             yield Problem(
                 "sequence", f"{value} follows {before}; expected {self.prefix}{self.last + 1}"

@@ -31,7 +31,7 @@ from collection.export.makers import MAKERS
 from collection.export.plan import FILES, FLAGS, Plan, files_of, make_plan
 from collection.export.redaction import covered
 from collection.export.rows import Row
-from collection.export.selection import Selection
+from collection.export.selection import EVERYBODY, Choice, Selection
 from collection.export.survey_rows import draw_samples
 from surveys.errors import DomainError
 from surveys.models import Study
@@ -161,6 +161,8 @@ def write_release(
     *,
     with_pilot: bool = False,
     options: Options = EVERYTHING,
+    choice: Choice = EVERYBODY,
+    planned: Callable[[Plan], object] | None = None,
 ) -> dict[str, int]:
     """Write the files and the manifest into a folder; file name -> number of rows.
 
@@ -169,12 +171,13 @@ def write_release(
     this one.
     Raises OSError if the folder can't be made or written, DomainError if the versions of the
     instrument cannot be released together or the options ask for what is not there.
+    planned: is told whom and what it will write.
     """
     options.check()
     folder.mkdir(parents=True, exist_ok=True)
     handover.settle(folder)
     with handover.aside(folder) as aside:
-        rows = _write_all(study, aside, order, with_pilot, options)
+        rows = _write_all(study, aside, order, with_pilot, options, choice, planned)
         # The manifest is the last of them.
         names = [*rows, *schemas.names(rows), *descriptions_of(study)]
         # Of an earlier release, which had more.
@@ -220,7 +223,13 @@ def write_zip(
 
 
 def _write_all(
-    study: Study, folder: Path, order: KeyOrder, with_pilot: bool, options: Options
+    study: Study,
+    folder: Path,
+    order: KeyOrder,
+    with_pilot: bool,
+    options: Options,
+    choice: Choice = EVERYBODY,
+    planned: Callable[[Plan], object] | None = None,
 ) -> dict[str, int]:
     rows: dict[str, int] = {}
     simulated_rows: dict[str, int] = {}
@@ -234,8 +243,10 @@ def _write_all(
     if not study.is_imported:
         detecting.complete(study)  # in batches of their own: the snapshot below only reads
     with snapshot():
-        plan = make_plan(study, order, with_pilot=with_pilot)
-        names = options.names(files_of(study, with_pilot=with_pilot))
+        plan = make_plan(study, order, with_pilot=with_pilot, choice=choice)
+        if planned:
+            planned(plan)
+        names = options.names(files_of(study, with_pilot=with_pilot, choice=choice))
         is_simulated = _simulated(plan.selection)
         for name in dict.fromkeys((*_from_database(names), *_sources(names))):
             write(name, rows_of(plan, name))

@@ -31,6 +31,7 @@ from collection.models.imports import (
 )
 from collection.models.personal import TextReview, TextScan
 from collection.models.registry import EndpointTest, EndpointVersion
+from collection.models.releases import Release, ReleasedPerson, Statement, Tombstone
 from collection.models.review import QualityRun, Review
 
 __all__ = [
@@ -59,13 +60,17 @@ __all__ = [
     "Moderator",
     "ProviderLimit",
     "QualityRun",
+    "Release",
+    "ReleasedPerson",
     "ReplyReport",
     "Reservation",
     "Review",
     "SliderRecord",
+    "Statement",
     "Suggestion",
     "TextReview",
     "TextScan",
+    "Tombstone",
     "Typed",
     "Utterance",
     "can_be_shown",

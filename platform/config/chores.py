@@ -13,7 +13,17 @@ from channels.db import database_sync_to_async
 from django.core.cache import cache
 from django.utils import timezone
 
-from collection import alerts, budget, checking, coding, detecting, personal, suggesting, watching
+from collection import (
+    alerts,
+    budget,
+    checking,
+    coding,
+    detecting,
+    personal,
+    releases,
+    suggesting,
+    watching,
+)
 from config import heartbeat
 from surveys import drafts, inbox, outbox, quotas, retention
 
@@ -45,6 +55,7 @@ CHORES = [
     Chore("descriptions", 120.0, coding.sync_all),
     Chore("suggestions", 60.0, suggesting.suggest_due),
     Chore("personal", 300.0, personal.scan_all),
+    Chore("releases", 5.0, releases.work),
     Chore("identities", 3600.0, retention.purge_due),
 ]
 _BY_NAME = {chore.name: chore for chore in CHORES}

@@ -32,6 +32,10 @@ DATA_DIR = Path(env("REFRACT_DATA", str(BASE_DIR / "var"))).resolve()
 DATA_DIR.mkdir(parents=True, exist_ok=True)
 
 
+RELEASES_DIR = DATA_DIR / "releases"
+"""Archives of releases. Processes on several machines have to share it."""
+
+
 def kept_secret_key() -> str:
     """The key of this data folder, made once, so that cookies and links survive a restart."""
     file = DATA_DIR / "secret_key"
@@ -96,6 +100,10 @@ PROLIFIC_WEBHOOK_SECRET = env("REFRACT_PROLIFIC_WEBHOOK_SECRET")
 """Signs Prolific's webhooks; without it none is believed."""
 PUBLIC_URL = env("REFRACT_URL").rstrip("/") or next(iter(CSRF_TRUSTED_ORIGINS), "")
 """Where participants find this Refract, for links in what is sent elsewhere."""
+
+HUB_URL = env("REFRACT_HUB_URL", "https://huggingface.co")
+HUB_TOKEN = env("REFRACT_HUB_TOKEN")
+"""Of an account at the Hugging Face hub that may write; without it nothing is pushed there."""
 
 METRICS_TOKEN = env("REFRACT_METRICS_TOKEN")
 """Whoever sends it as a bearer token may read /metrics; without it signed-in staff alone may."""
