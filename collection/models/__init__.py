@@ -1,6 +1,7 @@
 """The models that are asked, and what participants did with them."""
 
 from collection.models.alerts import Alert
+from collection.models.api import ApiWrite
 from collection.models.conversations import (
     SHOWN,
     Attempt,
@@ -25,6 +26,7 @@ from collection.models.review import QualityRun, Review
 __all__ = [
     "SHOWN",
     "Alert",
+    "ApiWrite",
     "Attempt",
     "AttributeRating",
     "Conversation",
