@@ -349,9 +349,7 @@ def test_a_key_that_cannot_be_kept(ada: Program, key: str) -> None:
         ("text/plain", "slug", 415, "media_type"),
     ],
 )
-def test_a_body_that_is_no_json(
-    ada: Program, kind: str, body: str, number: int, code: str
-) -> None:
+def test_a_body_that_is_no_json(ada: Program, kind: str, body: str, number: int, code: str) -> None:
     headers = {"Authorization": f"Bearer {ada.secret}"}
     response = ada.client.post("/api/v1/studies/", body, content_type=kind, headers=headers)
     assert (response.status_code, response.json()["code"]) == (number, code)

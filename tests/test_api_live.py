@@ -1,4 +1,4 @@
-"""The lines of a study as it goes on: each once, in an order that stays, nobody who has withdrawn."""
+"""The lines of a study as it goes on: each once, in an order that stays, without who withdrew."""
 
 import json
 from datetime import datetime, timedelta

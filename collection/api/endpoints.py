@@ -101,7 +101,11 @@ def visible(request: Any) -> QuerySet[ModelEndpoint]:
     """As at the desk: those of a study that the caller may see; administrators see all."""
     seen = studies(request, "see")
     rows = ModelEndpoint.objects.filter(
-        Q(pk__in=ModelEndpoint.studies.through.objects.filter(study__in=seen).values("modelendpoint"))
+        Q(
+            pk__in=ModelEndpoint.studies.through.objects.filter(study__in=seen).values(
+                "modelendpoint"
+            )
+        )
     )
     if request.user.is_superuser and (request.auth is None or request.auth.study_id is None):
         rows = ModelEndpoint.objects.all() if may_see(request) else rows

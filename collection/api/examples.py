@@ -266,7 +266,15 @@ SHOWN: dict[str, Any] = {
         "instrument": HASH,
         "people": 80,
     },
-    "studies_design": "refract: 1\ntitle: Values and replies\nprotocol:\n  name: prism\n",
+    "studies_design": {
+        "refract": 1,
+        "title": "Values and replies",
+        "protocol": {"name": "prism"},
+        "instrument": {"name": "prism", "sha256": HASH},
+        "consent": {"name": "2026-01", "sha256": HASH},
+        "further_languages": [],
+        "endpoints": [],
+    },
     "progress": PROGRESS,
     "quotas_list": QUOTA,
     "quotas_create": QUOTA,
@@ -321,7 +329,7 @@ ERRORS: dict[str, Any] = {
     },
     "415": {
         "code": "media_type",
-        "message": "Unsupported media type \"text/plain\" in request.",
+        "message": 'Unsupported media type "text/plain" in request.',
         "fields": {},
     },
     "429": {

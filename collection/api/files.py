@@ -29,7 +29,9 @@ class FilesShown(serializers.Serializer):
 
 
 class Files(ApiView):
-    @described("files_list", "The files that a release would have", FilesShown, tag=TAG, query=FilesQuery)
+    @described(
+        "files_list", "The files that a release would have", FilesShown, tag=TAG, query=FilesQuery
+    )
     def get(self, request: Any, slug: str) -> Response:
         study = study_for(request, slug, "export")
         query = checked(FilesQuery, request.query_params)

@@ -1,8 +1,8 @@
 """A study as it goes on, line by line: for those who watch it from a notebook.
 
 Each line has a cursor; whoever asks `after` the last one gets what came since, in an order that
-never changes. The rows are the release's, with numbers that stay: a release gives its own, and knows
-what can only be known at the end (`AT_THE_END`).
+never changes. The rows are the release's, with numbers that stay: a release gives its own, and
+knows what can only be known at the end (`AT_THE_END`).
 """
 
 import re
@@ -329,9 +329,7 @@ class Live(ApiView):
         number = write(study, query, file)
         if number:
             note(request, "exported", study, study, file="live", rows=number)
-        return streamed(
-            request._request, file, f"{study.slug}-live.jsonl", "application/x-ndjson"
-        )
+        return streamed(request._request, file, f"{study.slug}-live.jsonl", "application/x-ndjson")
 
 
 def write(study: Study, query: dict[str, Any], file: IO[bytes]) -> int:

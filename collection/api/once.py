@@ -56,8 +56,9 @@ def once(request: Any, do: Callable[[], Response]) -> Response:
         if not is_new:
             return again(row, request)
         response = do()
-        row.status, row.answer = response.status_code, json.loads(
-            JSONRenderer().render(response.data)
+        row.status, row.answer = (
+            response.status_code,
+            json.loads(JSONRenderer().render(response.data)),
         )
         row.save(update_fields=["status", "answer"])
         return response

@@ -139,5 +139,3 @@ class OneParticipant(ApiView):
         if row is None:
             raise Http404
         return Response(whole(row))
-
-

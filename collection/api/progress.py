@@ -182,7 +182,9 @@ def slow(found: Slow) -> dict[str, Any]:
 
 class Progress(ApiView):
     @described(
-        "progress", "What the live page shows: people, pace, money, models", ProgressShown,
+        "progress",
+        "What the live page shows: people, pace, money, models",
+        ProgressShown,
         tag=TAG,
     )
     def get(self, request: Any, slug: str) -> Response:

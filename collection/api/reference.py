@@ -5,6 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+CODE = "<code>{}</code>"
 DEPTH = 4
 """Of objects within objects; the page would be longer than it is helpful."""
 
@@ -98,7 +102,7 @@ def operation_of(
         method=method.upper(),
         path=path,
         summary=operation["summary"],
-        words=operation.get("description", ""),
+        words=marked(operation.get("description", "")),
         parameters=[parameter(document, one) for one in operation.get("parameters", ())],
         body=list(rows(document, sent["schema"])) if sent else [],
         sent=as_text(sent["example"]) if sent else "",
@@ -111,7 +115,7 @@ def parameter(document: dict[str, Any], one: dict[str, Any]) -> Row:
     return Row(
         one["name"],
         kind_of(document, schema),
-        one.get("description", "") or schema.get("description", ""),
+        marked(one.get("description", "") or schema.get("description", "")),
         one.get("required", False),
         allowed_by(schema),
         one["in"],
@@ -138,11 +142,9 @@ def rows(
     required = set(whole.get("required", ()))
     for name, part in whole.get("properties", {}).items():
         said = resolved(document, part)
-        words = part.get("description") or said.get("description", "")
+        words = marked(part.get("description") or said.get("description", ""))
         is_required = name in required
-        yield Row(
-            before + name, kind_of(document, part), words, is_required, allowed_by(said)
-        )
+        yield Row(before + name, kind_of(document, part), words, is_required, allowed_by(said))
         inner = said.get("items", part)
         dots = f"{before}{name}[]." if "items" in said else f"{before}{name}."
         if depth < DEPTH and not is_protocol(part):
@@ -180,6 +182,12 @@ def kind_of(document: dict[str, Any], schema: dict[str, Any]) -> str:
 
 def allowed_by(schema: dict[str, Any]) -> list[str]:
     return [str(value) for value in schema.get("enum", ()) if value is not None]
+
+
+def marked(words: str) -> SafeString:
+    """With what stands between backticks as code."""
+    parts = ((CODE if place % 2 else "{}", part) for place, part in enumerate(words.split("`")))
+    return format_html_join("", "{}", ((format_html(form, part),) for form, part in parts))
 
 
 def as_text(example: Any) -> str:

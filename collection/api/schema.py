@@ -72,7 +72,7 @@ def give_examples(operation: dict[str, Any]) -> None:
     for media in operation.get("requestBody", {}).get("content", {}).values():
         media["example"] = examples.SENT[name]
     for number, response in operation["responses"].items():
-        for kind, media in response.get("content", {}).items():
+        for media in response.get("content", {}).values():
             if number in examples.ERRORS:
                 media["example"] = examples.ERRORS[number]
             elif name in examples.SHOWN:

@@ -192,7 +192,7 @@ class StudyChanges(Strict):
             row = store(path) if path else None
         if row is None:
             raise serializers.ValidationError(
-                _("There is no such version here; its file is added at the desk, under Instruments.")
+                _("There is no such version here; add its file at the desk, under Instruments.")
             )
         return row
 
@@ -230,9 +230,7 @@ class NewStudy(StudyChanges):
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         if "file" in values and {"preset", "protocol"} & set(values):
-            raise serializers.ValidationError(
-                {"file": [_("Give a file or a protocol, not both.")]}
-            )
+            raise serializers.ValidationError({"file": [_("Give a file or a protocol, not both.")]})
         return values
 
 
@@ -337,6 +335,7 @@ def may_begin(request: Any) -> bool:
 
 
 # Addresses
+
 
 class StudyQuery(PageQuery):
     state = serializers.ChoiceField(Study.State.values, required=False)
@@ -495,7 +494,7 @@ class Design(ApiView):
     @described(
         "studies_design",
         "The study's design as a YAML file",
-        {(200, "application/yaml"): OpenApiTypes.STR},
+        {(200, "application/yaml"): OpenApiTypes.OBJECT},
         tag=TAG,
         said="As a paper's appendix carries it, and as another server reads it.",
     )

@@ -183,7 +183,7 @@ class Decisions(ApiView):
         "Decide",
         DecisionShown,
         tag=TAG,
-        said="As at the desk: it is kept for ever, the newest counts, and it goes to the recruiter. "
+        said="As at the desk: it is kept for ever, the newest counts, and the recruiter is told. "
         "The same again changes nothing.",
         sent=Decided,
         number=201,

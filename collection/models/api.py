@@ -21,9 +21,7 @@ class ApiWrite(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["caller", "key"], name="one_write_per_idempotency_key"
-            )
+            models.UniqueConstraint(fields=["caller", "key"], name="one_write_per_idempotency_key")
         ]
         indexes = [models.Index(fields=["user", "created_at"])]
 

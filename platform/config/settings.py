@@ -250,7 +250,7 @@ USE_I18N = True
 USE_TZ = True
 LOCALE_PATHS = [BASE_DIR / "templates" / "locale"]
 
-# DRF and drf-spectacular are libraries here and no apps: their pages and static files aren't served.
+# DRF and drf-spectacular are libraries here, no apps: their pages and files aren't served.
 REST_FRAMEWORK, SPECTACULAR_SETTINGS = FRAMEWORK, SPECTACULAR
 
 LOGIN_URL = reverse_lazy("admin:login")
