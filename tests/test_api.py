@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from collection.api import base, throttle
@@ -182,6 +184,27 @@ def test_pages_follow_each_other(ada: Program, study: Study) -> None:
         seen.append([row["id"] for row in answer["results"]])
         path = (answer["next"] or "").partition("/api/v1/")[2]
     assert seen == [people[:2], people[2:4], people[4:]]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["studies/", "endpoints/", *(f"studies/prism/{n}/" for n in ("participants", "submissions"))],
+)
+def test_a_longer_list_takes_no_more_queries(ada: Program, study: Study, path: str) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as found:
+            ada.get(path)
+        return len(found)
+
+    handed_in(study)
+    ada.post("studies/", {"slug": "first"})
+    queries()
+    few = queries()
+    for number in range(3):
+        handed_in(study)
+        ada.post("studies/", {"slug": f"more-{number}"})
+    export_cast.make_endpoint("a").studies.add(study)
+    assert queries() == few
 
 
 @pytest.mark.parametrize(

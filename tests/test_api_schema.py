@@ -147,7 +147,7 @@ def test_no_answer_is_other_than_described(api: Any, monkeypatch: pytest.MonkeyP
         for mode in GenerationMode if can_be_wrong(operation) else [GenerationMode.POSITIVE]:
             try:
                 numbers += tried(operation.as_strategy(mode, **rows))
-            except Exception as error:
+            except BaseExceptionGroup as error:
                 failures.append("".join(traceback.format_exception(error, limit=0)))
     assert "\n\n".join(failures) == ""
     assert numbers.total() > 200

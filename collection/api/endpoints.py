@@ -14,7 +14,6 @@ from collection.api.fields import checked
 from collection.api.pages import PageQuery, page, page_of
 from collection.api.who import studies
 from collection.models import ModelCall, ModelEndpoint
-from surveys.models import Study
 
 TAG = "Endpoints"
 FACTS = (
@@ -132,10 +131,10 @@ class Endpoints(ApiView):
         refusals=(),
     )
     def get(self, request: Any) -> Response:
-        query = checked(EndpointQuery, request.query_params)
+        query = checked(EndpointQuery, request.query_params.dict())
         rows = visible(request)
         if "study" in query:
-            rows = rows.filter(studies__in=Study.objects.filter(slug=query["study"]))
+            rows = rows.filter(studies__in=studies(request, "see").filter(slug=query["study"]))
         if "is_active" in query:
             rows = rows.filter(is_active=query["is_active"] == "true")
         if "tag" in query:  # JSON lists can't be searched alike on both databases

@@ -34,7 +34,7 @@ class Files(ApiView):
     )
     def get(self, request: Any, slug: str) -> Response:
         study = study_for(request, slug, "export")
-        query = checked(FilesQuery, request.query_params)
+        query = checked(FilesQuery, request.query_params.dict())
         return Response({"files": list(files_of(study, with_pilot=query["pilot"] == "with"))})
 
 
@@ -52,7 +52,7 @@ class OneFile(ApiView):
     )
     def get(self, request: Any, slug: str, name: str) -> StreamingHttpResponse:
         study = study_for(request, slug, "export")
-        with_pilot = checked(FilesQuery, request.query_params)["pilot"] == "with"
+        with_pilot = checked(FilesQuery, request.query_params.dict())["pilot"] == "with"
         if name not in files_of(study, with_pilot=with_pilot):
             raise Http404
         file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
@@ -74,7 +74,7 @@ class Zip(ApiView):
     )
     def get(self, request: Any, slug: str) -> StreamingHttpResponse:
         study = study_for(request, slug, "export")
-        with_pilot = checked(FilesQuery, request.query_params)["pilot"] == "with"
+        with_pilot = checked(FilesQuery, request.query_params.dict())["pilot"] == "with"
         file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
         write_zip(study, file, with_pilot=with_pilot)
         note(request, "exported", study, study, file="zip", with_pilot=with_pilot)

@@ -324,7 +324,7 @@ class Live(ApiView):
     )
     def get(self, request: Any, slug: str) -> StreamingHttpResponse:
         study = study_for(request, slug, "export")
-        query = checked(LiveQuery, request.query_params)
+        query = checked(LiveQuery, request.query_params.dict())
         file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
         number = write(study, query, file)
         if number:

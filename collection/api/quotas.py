@@ -163,7 +163,7 @@ class Quotas(ApiView):
     )
     def get(self, request: Any, slug: str) -> Response:
         study = study_for(request, slug, "read")
-        query = checked(QuotaListQuery, request.query_params)
+        query = checked(QuotaListQuery, request.query_params.dict())
         people = kind_of(study, query)
         stands = {stand.table.pk: stand for stand in quotas.stand(study, people)}
         rows = QuotaTable.objects.filter(study=study, pk__in=stands)
@@ -195,7 +195,7 @@ class OneQuota(ApiView):
     @described("quotas_read", "One table as it stands", QuotaShown, tag=TAG, query=QuotaQuery)
     def get(self, request: Any, slug: str, key: int) -> Response:
         study = study_for(request, slug, "read")
-        query = checked(QuotaQuery, request.query_params)
+        query = checked(QuotaQuery, request.query_params.dict())
         return Response(stand_of(study, key, kind_of(study, query)))
 
     @described(

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.forms.models import model_to_dict
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
@@ -25,7 +26,7 @@ from surveys import access, forms, versions
 from surveys import studies as states
 from surveys.instruments.languages import in_language
 from surveys.instruments.load import FOLDER, LENGTH_LIMIT, read_consent, store
-from surveys.models import Instrument, Study, fingerprint
+from surveys.models import Instrument, Study, StudyVersion, fingerprint
 from surveys.protocol import PRESETS, Protocol
 
 TAG = "Studies"
@@ -101,8 +102,19 @@ class StudyShown(serializers.Serializer):
     )
 
 
-def shown(study: Study) -> dict[str, Any]:
-    last = study.versions.order_by("-number").first()
+def with_all(rows: QuerySet[Study]) -> QuerySet[Any]:
+    """With what `shown` reads, in a fixed number of queries."""
+    last = StudyVersion.objects.filter(study=OuterRef("pk")).order_by("-number")
+    named = Prefetch("endpoints", ModelEndpoint.objects.only("long_name"))
+    newest = Subquery(last.values("number")[:1])
+    return rows.annotate(newest=newest).prefetch_related("instrument", named)
+
+
+def shown_now(study: Study) -> dict[str, Any]:
+    return shown(with_all(Study.objects.all()).get(pk=study.pk))
+
+
+def shown(study: Any) -> dict[str, Any]:
     instrument = study.instrument
     return {
         "slug": study.slug,
@@ -111,7 +123,7 @@ def shown(study: Study) -> dict[str, Any]:
         "steps": states.steps_from(study.state),
         "is_demo": study.is_demo,
         "created_at": study.created_at,
-        "version": last.number if last else None,
+        "version": study.newest,
         "mark": mark(study),
         **{name: getattr(study, name) for name in PLAIN},
         "budget_usd": None if study.budget_usd is None else float(study.budget_usd),
@@ -131,7 +143,7 @@ def shown(study: Study) -> dict[str, Any]:
 
 
 def names_of(study: Study) -> list[str]:
-    return sorted(study.endpoints.values_list("long_name", flat=True))
+    return sorted(endpoint.long_name for endpoint in study.endpoints.all())
 
 
 def mark(study: Study) -> str:
@@ -351,8 +363,8 @@ class Studies(ApiView):
         refusals=(),
     )
     def get(self, request: Any) -> Response:
-        query = checked(StudyQuery, request.query_params)
-        rows = studies(request, "see").select_related("instrument")
+        query = checked(StudyQuery, request.query_params.dict())
+        rows = with_all(studies(request, "see"))
         if "state" in query:
             rows = rows.filter(state=query["state"])
         return page(request, rows, query, shown)
@@ -379,13 +391,13 @@ class Studies(ApiView):
         study, notes = make(checked(NewStudy, request.data))
         access.make_owner(request.user, study)
         note(request, "added", study, study)
-        return Response({"study": shown(study), "notes": notes}, status=201)
+        return Response({"study": shown_now(study), "notes": notes}, status=201)
 
 
 class OneStudy(ApiView):
     @described("studies_read", "One study", StudyShown, tag=TAG)
     def get(self, request: Any, slug: str) -> Response:
-        return Response(shown(study_for(request, slug, "see")))
+        return Response(shown_now(study_for(request, slug, "see")))
 
     @described(
         "studies_change",
@@ -406,8 +418,7 @@ class OneStudy(ApiView):
         fields = change_draft(study, values)
         if fields:
             note(request, "changed", study, study, fields=fields)
-        fresh = Study.objects.select_related("instrument").get(pk=study.pk)
-        return Response(shown(fresh))
+        return Response(shown_now(study))
 
 
 class State(ApiView):
@@ -430,7 +441,7 @@ class State(ApiView):
         getattr(states, step)(study, request.user.get_username())
         if study.state != before:
             note(request, "changed", study, study, note=f"{before} to {study.state}")
-        return Response(shown(study))
+        return Response(shown_now(study))
 
 
 class FindingShown(serializers.Serializer):
@@ -487,7 +498,7 @@ class Versions(ApiView):
                 "people": people.get(row.pk, 0),
             }
 
-        return page(request, rows, checked(PageQuery, request.query_params), show)
+        return page(request, rows, checked(PageQuery, request.query_params.dict()), show)
 
 
 class Design(ApiView):

@@ -162,7 +162,7 @@ class Submissions(ApiView):
     )
     def get(self, request: Any, slug: str) -> Response:
         study = study_for(request, slug, "read")
-        query = checked(SubmissionQuery, request.query_params)
+        query = checked(SubmissionQuery, request.query_params.dict())
         filters = reviewing.Filters(query.get("state", "all"), query.get("signal", ""))
         return page(request, filters.apply(rows_of(study)), query, shown)
 
