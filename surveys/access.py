@@ -65,6 +65,16 @@ def token_may(token: ApiToken, verb: Verb, study: Study | int) -> bool:
     return is_everywhere(token.user) or verb in ROLES.get(roles(token.user).get(key, ""), ())
 
 
+def token_studies(token: ApiToken, verb: Verb) -> QuerySet[Study]:
+    """Those in which `token_may` would say yes."""
+    if verb not in token.scopes:
+        return Study.objects.none()
+    of = {study for study, role in roles(token.user).items() if verb in ROLES.get(role, ())}
+    everywhere = is_everywhere(token.user)
+    found = Study.objects.all() if everywhere else Study.objects.filter(pk__in=of)
+    return found if token.study_id is None else found.filter(pk=token.study_id)
+
+
 def studies(user: Any, verb: Verb) -> QuerySet[Study]:
     """Those in which an account may do this at the desk."""
     return scoped(Study.objects.all(), user, verb, "pk")

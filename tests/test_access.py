@@ -185,6 +185,28 @@ DESK: dict[str, tuple[str, set[str]]] = {
     "export-all": ("GET", CHANGE),
     "export-file": ("GET", CHANGE),
     "metrics": ("GET", STAFF),
+    "api-account": ("GET", STAFF),
+    "api-studies": ("GET", STAFF),
+    "api-study": ("GET", SEE),
+    "api-study-state": ("POST", CHANGE),
+    "api-study-check": ("GET", SEE),
+    "api-study-versions": ("GET", SEE),
+    "api-study-design": ("GET", SEE),
+    "api-progress": ("GET", SEE),
+    "api-quotas": ("GET", SEE),
+    "api-quota": ("GET", SEE),
+    "api-participants": ("GET", SEE),
+    "api-participant": ("GET", SEE),
+    "api-submissions": ("GET", SEE),
+    "api-submission": ("GET", SEE),
+    "api-decisions": ("POST", REVIEW),
+    "api-live": ("GET", CHANGE),
+    "api-files": ("GET", CHANGE),
+    "api-files-zip": ("GET", CHANGE),
+    "api-file": ("GET", CHANGE),
+    "api-endpoints": ("GET", STAFF),
+    "api-endpoint": ("GET", SEE),
+    "api-nowhere": ("GET", NONE),
     "prolific-webhook": ("POST", NONE),
 }
 PUBLIC = {
@@ -197,6 +219,8 @@ PUBLIC = {
         "information",
         "declined",
         "receipt",
+        "api-schema",
+        "api-docs",
     ),
 }
 PARTICIPANT = {
@@ -362,9 +386,14 @@ def path_of(address: Address, country: Country) -> str:
         values["person"] = Participant.objects.get(completed_at__isnull=False).pk
     if "/personal/" in route:
         values["key"] = Interaction.objects.earliest("pk").pk
+    if address.name.startswith("api-"):
+        rows = {"quota": QuotaTable, "endpoint": ModelEndpoint}
+        kind = rows.get(address.name.removeprefix("api-"), Participant)
+        found = {"completed_at__isnull": False} if kind is Participant else {}
+        values["key"] = kind._default_manager.filter(**found).earliest("pk").pk
     if address.name.endswith("_vouch"):
         values["pk"] = values["vouch"]
-    route = route.replace("(?P<url>.*)", "nowhere/")
+    route = route.replace("(?P<url>.*)", "nowhere/").replace("api/.*", "api/nowhere/")
     path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(values[found[1]]), route)
     query = f"?old={values['sha256']}&new={values['sha256']}" if "compare" in path else ""
     query = f"?s={MARK}" if address.name == "admin:search" else query
@@ -427,7 +456,7 @@ def expected(address: Address) -> list[tuple[str, dict[str, str], set[str]]]:
 
 def gets_in(response: Any) -> bool:
     """Neither refused, nor sent to the login, the desk's front page or the study's front door."""
-    if response.status_code in (403, 404):
+    if response.status_code in (401, 403, 404):
         return False
     assert response.status_code < 500
     away = (reverse("admin:login"), reverse("admin:index"), "/s/prism/")

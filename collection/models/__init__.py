@@ -1,6 +1,7 @@
 """The models that are asked, and what participants did with them."""
 
 from collection.models.alerts import Alert
+from collection.models.api import ApiWrite
 from collection.models.census import CensusTable
 from collection.models.coding import CodingPlan, Description, Judgement, Suggestion, Typed
 from collection.models.conversations import (
@@ -38,6 +39,7 @@ __all__ = [
     "IMPORTED_DRAW",
     "SHOWN",
     "Alert",
+    "ApiWrite",
     "Attempt",
     "AttributeRating",
     "CarriedRows",

@@ -12,6 +12,7 @@ import dj_database_url
 from django.core.management.utils import get_random_secret_key
 from django.urls import reverse_lazy
 
+from config.api import FRAMEWORK, SPECTACULAR
 from config.desk import UNFOLD as UNFOLD
 from config.mail import mail_settings
 
@@ -264,6 +265,9 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 LOCALE_PATHS = [BASE_DIR / "templates" / "locale"]
+
+# DRF and drf-spectacular are libraries here, no apps: their pages and files aren't served.
+REST_FRAMEWORK, SPECTACULAR_SETTINGS = FRAMEWORK, SPECTACULAR
 
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")

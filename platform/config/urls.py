@@ -11,6 +11,7 @@ urlpatterns = [
     path("admin/two-factor/", two_factor.set_up, name="two-factor"),
     path("admin/two-factor/code/", two_factor.give_code, name="two-factor-code"),
     path("admin/", admin.site.urls),
+    path("api/", include("collection.api.urls")),
     path("", include("surveys.urls")),
     path("s/<slug:slug>/next/", journey.next_page, name="next"),
     path("", include("collection.urls")),
