@@ -19,27 +19,24 @@ from surveys.protocol import Protocol
 
 Row = dict[str, Any]
 
-REPLIES = (
-    Utterance.objects.select_related("call", "report")
-    .only(
-        "interaction_id",
-        "endpoint_id",
-        "within_turn_id",
-        "position",
-        "self_named",
-        "shown_text",
-        "was_tied",
-        "hidden_at",
-        "report__utterance_id",
-        "call__slot",
-        "call__try_number",
-        "call__endpoint_id",
-        "call__arm",
-        "call__is_replacement",
-        "call__outcome",
-        "call__latency_ms",
-        "call__attempt_id",
-    )
+REPLIES = Utterance.objects.select_related("call", "report").only(
+    "interaction_id",
+    "endpoint_id",
+    "within_turn_id",
+    "position",
+    "self_named",
+    "shown_text",
+    "was_tied",
+    "hidden_at",
+    "report__utterance_id",
+    "call__slot",
+    "call__try_number",
+    "call__endpoint_id",
+    "call__arm",
+    "call__is_replacement",
+    "call__outcome",
+    "call__latency_ms",
+    "call__attempt_id",
 )
 """Without the texts: a release reads them for other files."""
 ATTEMPT = ("number", "strategy", "eligible", "drawn", "inclusion", "pairs")

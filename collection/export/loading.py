@@ -82,7 +82,7 @@ def conversations(
 def slim(loaded: Loaded, endpoints: Mapping[int, ModelEndpoint]) -> list[Reply]:
     turns = {row[0]: Turn(*row) for row in turns_of(loaded).values_list(*TURN)}
     hand_out(loaded.values(), "interactions", turns.values(), lambda turn: turn.conversation_id)
-    said = [Reply(*row) for row in replies_of(loaded).values_list(*REPLY)]
+    said = [Reply(*row) for row in replies_of(loaded, Utterance.objects.all()).values_list(*REPLY)]
     for reply in said:
         reply.endpoint = endpoints[reply.endpoint]
         turns[reply.turn].utterances.append(reply)
@@ -109,9 +109,7 @@ def turns_of(loaded: Loaded) -> QuerySet[Interaction]:
     return rated.order_by("turn")
 
 
-def replies_of(
-    loaded: Loaded, replies: QuerySet[Utterance] = Utterance.objects.all()
-) -> QuerySet[Utterance]:
+def replies_of(loaded: Loaded, replies: QuerySet[Utterance]) -> QuerySet[Utterance]:
     return replies.filter(
         interaction__conversation__in=[*loaded], interaction__state=Interaction.State.RATED
     ).order_by("within_turn_id")

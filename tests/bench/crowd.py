@@ -527,7 +527,9 @@ class Walk:
             at = sent
         return at
 
-    def response(self, key: int, question: Question, value: Mapping[str, Any], at: datetime) -> None:
+    def response(
+        self, key: int, question: Question, value: Mapping[str, Any], at: datetime
+    ) -> None:
         touches = {
             code: {
                 "first": self.random.randint(0, 100),
@@ -592,10 +594,7 @@ class Walk:
         history: list[dict[str, str]] = []
         endpoint = 0
         for turn in range(talk.turns):
-            if turn:
-                prompt = words.follow_up(draw, about)
-            else:
-                prompt = words.opening(draw, kind, about)
+            prompt = words.follow_up(draw, about) if turn else words.opening(draw, kind, about)
             history.append({"role": "user", "content": prompt})
             chosen, reply = self.turn(key, seed, turn, history, endpoint, talk)
             history.append({"role": "assistant", "content": reply})

@@ -51,8 +51,8 @@ def row(figure: Figure) -> str:
     goal = "" if figure.goal is None else f"{sign} {figure.goal:.4g}"
     limit = "" if figure.limit is None else f"{figure.limit:.4g}"
     verdict = {True: "holds", False: "does not hold", None: ""}[figure.holds]
-    line = f"{figure.name:30}{figure.value:>10.4g} {figure.unit:9}{goal:>11}{limit:>10}  {verdict:15}{figure.note}"
-    return f"{line.rstrip()}\n"
+    line = f"{figure.name:30}{figure.value:>10.4g} {figure.unit:9}{goal:>11}{limit:>10}  "
+    return f"{line}{verdict:15}{figure.note}".rstrip() + "\n"
 
 
 def write(figures: Iterable[Figure], path: Path) -> None:
