@@ -26,7 +26,7 @@ def study(settings: Any) -> Study:
 
 
 def queries(client: Client, study: Study) -> dict[str, int]:
-    """Page -> how many it took. Every address leads somewhere; who may go there is tested elsewhere."""
+    """Page -> how many it took. Every address leads somewhere, whoever may go there."""
     found = {}
     for page in desk_pages.asked(study):
         with CaptureQueriesContext(connection) as sent:

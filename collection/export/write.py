@@ -16,14 +16,20 @@ from collection.export.columns import KeyOrder
 from collection.export.plan import FILES, files_of, make_plan
 from collection.export.rows import MAKERS, Row
 from collection.export.selection import Selection
+from collection.export.text import line
 from surveys.models import Study
 
-__all__ = ["FILES", "files_of", "snapshot", "stream", "write_file", "write_release", "write_zip"]
+__all__ = [
+    "FILES",
+    "files_of",
+    "line",
+    "snapshot",
+    "stream",
+    "write_file",
+    "write_release",
+    "write_zip",
+]
 
-# JSON allows these characters in strings, but str.splitlines and other readers end lines at them.
-LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-"""Made once: json.dumps makes one per row."""
 EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 """Of every member of a zip: the format's first, so that equal data give equal bytes."""
 
@@ -59,14 +65,6 @@ def stream(
 ) -> Iterator[str]:
     """JSON lines, each with its line end, of one file. Wrap in `snapshot` while people work."""
     yield from map(line, MAKERS[name](make_plan(study, order, with_pilot=with_pilot)))
-
-
-def line(row: Row) -> str:
-    text = ENCODE(row)
-    if not text.isascii():  # str.translate would take as long as all else
-        for end, escaped in LINE_ENDS.items():
-            text = text.replace(end, escaped)
-    return text + "\n"
 
 
 def write_release(
