@@ -3,7 +3,7 @@
 The pages of a study and of a participant show both apps, so they are registered here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,19 +13,17 @@ from django.contrib import admin, messages
 from django.contrib.admin import SimpleListFilter, display
 from django.core.exceptions import PermissionDenied
 from django.db.models import (
-    Count,
+    Case,
     Exists,
     IntegerField,
     ManyToManyField,
     OuterRef,
     Prefetch,
-    Q,
     QuerySet,
-    Subquery,
     Value,
+    When,
     prefetch_related_objects,
 )
-from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import truncatechars
@@ -55,7 +53,6 @@ from collection.export.write import files_of
 from collection.forms import EndpointForm
 from collection.llm.demo import PROVIDER
 from collection.models import (
-    IMPORTED_DRAW,
     Conversation,
     Feedback,
     Interaction,
@@ -67,6 +64,7 @@ from collection.models import (
 )
 from surveys import access, readout, retention, studies, versions
 from surveys.admin import InstrumentAdmin
+from surveys.counting import how_many
 from surveys.desk import LINE, DeskAdmin, ReadOnlyAdmin, Veiled, link_to, tag, when
 from surveys.desk_withdrawals import Withdrawals
 from surveys.forms import StudyForm
@@ -272,13 +270,6 @@ def consent_to_begin_with(instrument: Instrument) -> dict[str, Any]:
     return own | {"title": instrument.title}
 
 
-def how_many(rows: QuerySet[Any]) -> Coalesce:
-    """The number of rows of each study: a subquery, since several joins would multiply rows."""
-    counted = rows.filter(study=OuterRef("pk")).order_by().values("study")
-    number = counted.annotate(number=Count("pk")).values("number")
-    return Coalesce(Subquery(number), Value(0), output_field=IntegerField())
-
-
 def copyable(link: str, *, is_short: bool = False) -> SafeString:
     """A path that the page shows and copies as a full address; a short one only copies it so."""
     return render_to_string("admin/copyable.html", {"link": link, "is_short": is_short})
@@ -408,8 +399,8 @@ def screened_in_words(participant: Participant) -> str:
 
 def with_turns(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
     """Adds `turns`, the complete ones."""
-    rated = Q(interactions__state=Interaction.State.RATED)
-    return rows.annotate(turns=Count("interactions", filter=rated))
+    rated = Interaction.objects.filter(state=Interaction.State.RATED)
+    return rows.annotate(turns=how_many(rated, "conversation"))
 
 
 @admin.register(Conversation)
@@ -697,20 +688,11 @@ class ModelEndpointAdmin(RegistryDesk, DeskAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelEndpoint]:
         rows: QuerySet[ModelEndpoint] = super().get_queryset(request)
-        ended = {
-            f"ended_{outcome}": Count(
-                "calls",
-                filter=Q(calls__outcome=outcome) & ~Q(calls__attempt__strategy=IMPORTED_DRAW),
-            )
-            for outcome in Outcome.values
-        }
-        opening = Q(calls__attempt__interaction__turn=0, calls__try_number=0) & ~Q(
-            calls__attempt__strategy=IMPORTED_DRAW
-        )
-        made = ModelCall.objects.exclude(attempt__strategy=IMPORTED_DRAW)
-        total = made.filter(attempt__interaction__turn=0, try_number=0).count()
+        draws, endings = registry.calls_so_far()
         return rows.annotate(
-            draws=Count("calls", filter=opening), draws_of_all=Value(total), **ended
+            draws=by_key(draws),
+            draws_of_all=Value(sum(draws.values())),
+            **{f"ended_{outcome}": by_key(endings.get(outcome, {})) for outcome in Outcome.values},
         ).prefetch_related(Prefetch("studies", access.studies(request.user, "see")))
 
     def get_urls(self) -> list[URLPattern]:
@@ -825,6 +807,12 @@ SWITCHED = "Switched on or off in the list."
 
 TREATMENT = {"header", "parameters", "litellm_model", "api_base", "long_name"}
 """Fields that say what participants met."""
+
+
+def by_key(numbers: Mapping[int, int]) -> Case:
+    """A number of each row, by which a list can be sorted."""
+    cases = [When(pk=key, then=Value(number)) for key, number in numbers.items()]
+    return Case(*cases, default=Value(0), output_field=IntegerField())
 
 
 def endings(row: Any) -> list[tuple[str, int]]:

@@ -206,7 +206,7 @@ def for_list(people: QuerySet[Any]) -> QuerySet[Any]:
     signals = reviewing.current_signals().order_by("check_name")
     rows: QuerySet[Any] = reviewing.with_conversations(people).annotate(seen=Subquery(newest))
     found = Prefetch("quality_runs", signals, to_attr="signals")
-    return rows.prefetch_related("study", "instrument", found)
+    return rows.prefetch_related("study", "instrument", "version", found)
 
 
 def row_of(person: Any) -> dict[str, Any]:

@@ -6,13 +6,40 @@ An edit while a study uses an endpoint makes a version of the endpoint and one o
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.core.cache import cache
 from django.db import transaction
+from django.db.models import Count
 
-from collection.models import EndpointVersion, ModelEndpoint
+from collection.models import IMPORTED_DRAW, EndpointVersion, ModelCall, ModelEndpoint
 from surveys import versions
 from surveys.models import Study
 
 FIRST = "As it was when its first version was kept."
+
+
+KEPT_S = 60
+"""Of what goes over all calls ever made."""
+
+
+def calls_so_far() -> tuple[dict[int, int], dict[str, dict[int, int]]]:
+    """(endpoint -> how often it was drawn for an opening turn, outcome -> endpoint -> calls)
+
+    As of a minute ago at most.
+    """
+    found: tuple[dict[int, int], dict[str, dict[int, int]]] = cache.get_or_set(
+        "registry/calls", count_calls, KEPT_S
+    )
+    return found
+
+
+def count_calls() -> tuple[dict[int, int], dict[str, dict[int, int]]]:
+    calls = ModelCall.objects.exclude(attempt__strategy=IMPORTED_DRAW).order_by()
+    opening = calls.filter(attempt__interaction__turn=0, try_number=0)
+    draws = dict(opening.values_list("endpoint").annotate(Count("pk")))
+    endings: dict[str, dict[int, int]] = {}
+    for outcome, endpoint, number in calls.values_list("outcome", "endpoint").annotate(Count("pk")):
+        endings.setdefault(outcome, {})[endpoint] = number
+    return draws, endings
 
 
 def tags_in_use() -> list[str]:

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.db.models import Case, CharField, Count, Q, QuerySet, TextChoices, Value, When
+from django.db.models import Case, CharField, QuerySet, TextChoices, Value, When
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from collection.conversations import usual_number
 from collection.models import Conversation
 from surveys.answers import standing_of_prefetched
+from surveys.counting import how_many
 from surveys.models import Participant
 
 
@@ -43,10 +44,10 @@ def with_stage(participants: QuerySet[Participant]) -> QuerySet[Participant]:
 
     Study and instrument are prefetched, not joined: all rows then share one parsed instrument.
     """
-    complete = Q(conversations__state=Conversation.State.COMPLETE)
+    complete = Conversation.objects.filter(state=Conversation.State.COMPLETE)
     return participants.annotate(
-        stage=STAGE, conversations_done=Count("conversations", filter=complete)
-    ).prefetch_related("study", "instrument", "responses", "pages", "assignments")
+        stage=STAGE, conversations_done=how_many(complete, "participant")
+    ).prefetch_related("study", "instrument", "version", "responses", "pages", "assignments")
 
 
 def in_words(participant: Any) -> str:

@@ -1,16 +1,18 @@
 """What all pages of the desk share: their look, who may open them, and that it is noted."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.admin import RelatedFieldListFilter, display
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet, URLField
+from django.core.paginator import Page, Paginator
+from django.db.models import CASCADE, PROTECT, RESTRICT, Model, QuerySet, URLField
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.formats import date_format
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
@@ -22,6 +24,10 @@ from surveys.veil import Veil
 
 LINE = 90
 """Characters of a text in a list."""
+COUNTED = 10_000
+"""Rows of a list that are counted; nobody pages further, and counting a million takes a second."""
+LISTED = 100
+"""Rows that a page lists that asks whether to delete them all."""
 
 
 def tag(text: Any, kind: str = "") -> SafeString:
@@ -63,6 +69,34 @@ class OwnRows(RelatedFieldListFilter):
         return choices
 
 
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts and reaches so many rows; the page says where there are more."""
+
+    template_name = "admin/pagination_capped.html"
+    is_capped = False
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        if not isinstance(rows, QuerySet):
+            return len(rows)
+        # By their keys alone: what a list shows beside its rows would be worked out for each.
+        found = rows.order_by().values("pk")[: COUNTED + 1].count()
+        self.is_capped = found > COUNTED
+        return min(found, COUNTED)
+
+    def page(self, number: Any) -> Page:  # type: ignore[type-arg]
+        """Its keys first, and then its rows: those of all pages before it are not looked up."""
+        rows = self.object_list
+        if not isinstance(rows, QuerySet):
+            return super().page(number)
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        last = min(first + self.per_page, self.count)
+        keys = list(rows.values_list("pk", flat=True)[first:last])
+        return self._get_page(rows.filter(pk__in=keys), number, self)
+
+
 class DeskAdmin(ModelAdmin):  # type: ignore[misc]
     """A page of the desk; its template gets what `page_context` returns.
 
@@ -72,6 +106,8 @@ class DeskAdmin(ModelAdmin):  # type: ignore[misc]
     """
 
     list_per_page = 50
+    paginator = CappedPaginator
+    show_full_result_count = False
     compressed_fields = True
     warn_unsaved_form = True
     formfield_overrides: Any = {URLField: {"assume_scheme": "https"}}
@@ -196,6 +232,25 @@ class DeskAdmin(ModelAdmin):  # type: ignore[misc]
             audit.saw_list(request.user, self.model, keys)
         return response
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """Counted, where there are too many to list: Django would load a study's people one by
+        one, to say that it cannot be deleted."""
+        rows = list(objs)
+        many = dependents(self.model, rows)
+        if not many:
+            found: tuple[Any, Any, Any, Any] = super().get_deleted_objects(rows, request)
+            return found
+        kept = [words for words, is_kept, _model in many if is_kept]
+        gone = [words for words, is_kept, _model in many if not is_kept]
+        admins = self.admin_site._registry
+        needed = {
+            model._meta.verbose_name
+            for _words, is_kept, model in many
+            if not is_kept and model in admins
+            if not admins[model].has_delete_permission(request)
+        }
+        return [*map(str, rows), *gone], {self.opts.verbose_name_plural: len(rows)}, needed, kept
+
     def page_context(self, row: Any) -> dict[str, Any]:
         return {}
 
@@ -269,6 +324,24 @@ def follow(row: Any, lookup: str) -> Any:
     for step in lookup.split(LOOKUP_SEP) if lookup else ():
         row = getattr(row, step)
     return row
+
+
+def dependents(model: type[Model], rows: list[Any]) -> list[tuple[str, bool, type[Model]]]:
+    """(words, whether they stand in the way, what they are) of rows that go with these, or keep
+    them from going. Empty unless there are more of one kind than a page can list."""
+    found = []
+    is_many = False
+    for relation in model._meta.related_objects:
+        on_delete = getattr(relation, "on_delete", None)
+        if on_delete not in (CASCADE, PROTECT, RESTRICT):
+            continue
+        other = cast("type[Model]", relation.related_model)
+        number = other._base_manager.filter(**{f"{relation.field.name}__in": rows}).count()
+        if number:
+            words = f"{number} {other._meta.verbose_name_plural}"
+            found.append((words, on_delete is not CASCADE, other))
+            is_many = is_many or number > LISTED
+    return found if is_many else []
 
 
 def field_of(model: Any, lookup: str) -> Any:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin import display
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -24,6 +24,7 @@ from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 
 from surveys import access, decisions, invitations, recruiting, requests, submissions
+from surveys.counting import how_many
 from surveys.desk import DeskAdmin, ReadOnlyAdmin, link_to, tag, when
 from surveys.errors import DomainError
 from surveys.forms import AmountForm, PeopleForm, PlacesForm, RejectionForm, TableForm, WordsForm
@@ -149,10 +150,10 @@ class RecruitmentAdmin(DeskAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Recruitment]:
         rows: QuerySet[Recruitment] = super().get_queryset(request)
-        waiting = Q(submissions__status=Submission.Status.AWAITING_REVIEW)
+        waiting = Submission.objects.filter(status=Submission.Status.AWAITING_REVIEW)
         return rows.annotate(
-            number=Count("people", distinct=True),
-            waiting=Count("submissions", filter=waiting, distinct=True),
+            number=how_many(Participant.objects.all(), "came_by"),
+            waiting=how_many(waiting, "recruitment"),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:

@@ -26,8 +26,8 @@ from collection.export import tables
 from collection.export.codebook import Codebook
 from collection.export.columns import Table, keys
 from collection.export.plan import batches, version_of
+from collection.export.redaction import cover
 from collection.export.rows import (
-    REPLIES,
     conversation_values,
     history,
     reply_values,
@@ -37,6 +37,7 @@ from collection.export.selection import MIN_TURNS, ReleasedConversation, Release
 from collection.export.survey_rows import survey_values
 from collection.export.write import line, snapshot
 from collection.models import AttributeRating, Conversation, Interaction, Utterance
+from surveys import veil
 from surveys.models import Participant, Study
 from surveys.sending import streamed
 
@@ -177,6 +178,7 @@ class Rows:
     def __init__(self, study: Study) -> None:
         self.study = study
         self._tables: dict[str, Table] = {}
+        self._hidden = veil.passages_of_study(study)
 
     def of(self, kind: str, wanted: list[int]) -> dict[int, Said]:
         found: dict[int, Said] = getattr(self, kind)(wanted)
@@ -197,24 +199,23 @@ class Rows:
         if sha256 not in self._tables:
             version = version_of(person.instrument)
             self._tables[sha256] = Codebook((version,), self.study.protocol).survey
-        return known(self._tables[sha256], survey_values(user_of(person), person))
+        return self.known(person, self._tables[sha256], survey_values(user_of(person), person))
 
     def utterances(self, wanted: list[int]) -> dict[int, Said]:
         rows = Utterance.objects.prefetch_related(
             "endpoint", "interaction__conversation__participant"
         ).in_bulk(wanted)
         table = Codebook((version_of(self.study.instrument),), self.study.protocol).utterances
+        people = {pk: row.interaction.conversation.participant for pk, row in rows.items()}
         return {
-            pk: Said(row.interaction.conversation.participant, known(table, reply_row(row)))
+            pk: Said(people[pk], self.known(people[pk], table, reply_row(row)))
             for pk, row in rows.items()
         }
 
     def conversations(self, wanted: list[int]) -> dict[int, Said]:
-        turns = (
-            Interaction.objects.filter(state=Interaction.State.RATED)
-            .order_by("turn")
-            .prefetch_related(Prefetch("utterances", REPLIES.order_by("within_turn_id")))
-        )
+        replies = Utterance.objects.select_related("endpoint").order_by("within_turn_id")
+        rated = Interaction.objects.filter(state=Interaction.State.RATED).order_by("turn")
+        turns = rated.prefetch_related(Prefetch("utterances", replies))
         rows = Conversation.objects.prefetch_related(
             Prefetch("interactions", turns), "attributes", "feedback", "participant"
         ).in_bulk(wanted)
@@ -225,16 +226,18 @@ class Rows:
         released = ReleasedConversation(row.pk, row.pk, len(row.interactions.all()), False)
         items = history(row, book.model_item)
         values = conversation_values(user_of(row.participant), released, row, items)
-        return known(tables.CONVERSATIONS, values)
+        return self.known(row.participant, tables.CONVERSATIONS, values)
+
+    def known(self, person: Participant, table: Table, values: dict[str, Any]) -> dict[str, Any]:
+        """In the codebook's order, without what is known at the end alone; what reviewers marked
+        is covered."""
+        row = {key: values[key] for key in table.key_order if key not in AT_THE_END}
+        passages = self._hidden.get(person.pk)
+        return cover(row, table.columns, passages) if passages else row
 
 
 def user_of(person: Participant) -> ReleasedUser:
     return ReleasedUser(person.pk, person.pk, person.is_simulated)
-
-
-def known(table: Table, values: dict[str, Any]) -> dict[str, Any]:
-    """In the codebook's order, without what is known at the end alone."""
-    return {key: values[key] for key in table.key_order if key not in AT_THE_END}
 
 
 def reply_row(row: Utterance) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def name_providers(conversation: Conversation, providers: Mapping[str, str]) -> 
 def slim(loaded: Loaded, endpoints: Mapping[int, ModelEndpoint]) -> list[Reply]:
     turns = {row[0]: Turn(*row) for row in turns_of(loaded).values_list(*TURN)}
     hand_out(loaded.values(), "interactions", turns.values(), lambda turn: turn.conversation_id)
-    said = [Reply(*row) for row in replies_of(loaded).values_list(*REPLY)]
+    said = [Reply(*row) for row in replies_of(loaded, Utterance.objects.all()).values_list(*REPLY)]
     for reply in said:
         reply.endpoint = endpoints[reply.endpoint]
         turns[reply.turn].utterances.append(reply)
@@ -120,12 +120,10 @@ def turns_of(loaded: Loaded) -> QuerySet[Interaction]:
     return rated.order_by("turn")
 
 
-def replies_of(loaded: Loaded, replies: QuerySet[Utterance] | None = None) -> QuerySet[Utterance]:
-    return (
-        (Utterance.objects.all() if replies is None else replies)
-        .filter(interaction__conversation__in=[*loaded], interaction__state=Interaction.State.RATED)
-        .order_by("within_turn_id")
-    )
+def replies_of(loaded: Loaded, replies: QuerySet[Utterance]) -> QuerySet[Utterance]:
+    return replies.filter(
+        interaction__conversation__in=[*loaded], interaction__state=Interaction.State.RATED
+    ).order_by("within_turn_id")
 
 
 def known(row: Model, **related: Model) -> None:

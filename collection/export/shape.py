@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 from collection.export.columns import Column, Kind, Table, keys
 from collection.export.lines import NAN, Problem, note, show
 from collection.export.tables import DATETIME
+from surveys.instruments.remembered import remembered
 
 FATAL = {"keys", "type", "null", "nan"}
 """After one of these a row's values can't be relied on to be there or to be of their type."""
@@ -26,11 +27,90 @@ def is_sound(problems: Iterable[Problem]) -> bool:
 
 def row_problems(table: Table, row: dict[str, Any], where: str = "") -> Iterator[Problem]:
     """where: path of a row within a row, such as `conversation_history[3]`."""
+    if is_fine(row, table.key_order, parts_of(table)):
+        return
     yield from key_problems(row, table.key_order, where, github=table.github)
     for column in table.columns:
         if column.key in row:
             path = f"{where}.{column.key}" if where else column.key
             yield from column_problems(column, row[column.key], path)
+
+
+# Most rows are fine. That is found out first, without a message and a path for every value.
+
+Test = Callable[[Any], bool]
+
+
+@remembered
+def parts_of(table: Table) -> tuple[tuple[str, Test], ...]:
+    return tuple((column.key, test_of(column)) for column in table.columns)
+
+
+def is_fine(row: Any, order: tuple[str, ...], parts: tuple[tuple[str, Test], ...]) -> bool:
+    """Whether `row_problems` finds nothing for certain."""
+    return (
+        isinstance(row, dict) and tuple(row) == order and all(test(row[key]) for key, test in parts)
+    )
+
+
+def test_of(column: Column) -> Test:
+    """Whether `column_problems` finds nothing; False also where it is not told fast."""
+    test = typed_test(column)
+    return (lambda value: value is None or test(value)) if column.nullable else test
+
+
+def typed_test(column: Column) -> Test:
+    allowed = frozenset(column.allowed)
+    match column.kind:
+        case "string id":
+            form = re.compile(f"{column.prefix}(0|[1-9][0-9]{{0,17}})").fullmatch
+            return lambda value: isinstance(value, str) and form(value) is not None
+        case "string" | "categorical" if allowed:
+            return lambda value: isinstance(value, str) and value in allowed
+        case "string" | "categorical":
+            return is_sound_text
+        case "binary" if not allowed:
+            return lambda value: value is True or value is False
+        case "int" | "float" if not allowed:
+            return number_test(column)
+        case "datetime" if not allowed:
+            return is_usual_datetime
+        case "dict" if column.is_ordered and not allowed:
+            order, parts = keys(column), tuple((c.key, test_of(c)) for c in column.keys)
+            return lambda value: is_fine(value, order, parts)
+        case "history":
+            return lambda value: isinstance(value, list)
+    return lambda value: next(column_problems(column, value, ""), None) is None
+
+
+def number_test(column: Column) -> Test:
+    low = -TOO_LARGE if column.low is None else column.low
+    high = TOO_LARGE if column.high is None else column.high
+    kinds = (int,) if column.kind == "int" else (int, float)
+    # bool is an int, but not by its type.
+    return lambda value: (
+        type(value) in kinds and low <= value <= high and -TOO_LARGE < value < TOO_LARGE
+    )
+
+
+def is_sound_text(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
+def is_usual_datetime(value: Any) -> bool:
+    if not isinstance(value, str) or not DATETIME_FORM.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
 def key_problems(

@@ -33,6 +33,7 @@ from collection.export.redaction import covered
 from collection.export.rows import Row
 from collection.export.selection import EVERYBODY, Choice, Selection
 from collection.export.survey_rows import draw_samples
+from collection.export.text import line
 from surveys.errors import DomainError
 from surveys.models import Study
 
@@ -42,6 +43,7 @@ __all__ = [
     "PARQUET",
     "Options",
     "files_of",
+    "line",
     "snapshot",
     "stream",
     "write_file",
@@ -51,10 +53,6 @@ __all__ = [
 
 JSONL, PARQUET = "jsonl", "parquet"
 
-# JSON allows these characters in strings, but str.splitlines and other readers end lines at them.
-LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-"""Made once: json.dumps makes one per row."""
 EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 """Of every member of a zip: the format's first, so that equal data give equal bytes."""
 
@@ -144,14 +142,6 @@ def stream(
 def rows_of(plan: Plan, name: str) -> Iterator[Row]:
     """The rows of one file, as they leave: every file is made from these."""
     return covered(plan, name, MAKERS[name](plan))
-
-
-def line(row: Row) -> str:
-    text = ENCODE(row)
-    if not text.isascii():  # str.translate would take as long as all else
-        for end, escaped in LINE_ENDS.items():
-            text = text.replace(end, escaped)
-    return text + "\n"
 
 
 def write_release(

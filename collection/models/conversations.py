@@ -187,7 +187,15 @@ class ModelCall(models.Model):
                 fields=["attempt", "slot", "try_number"], name="one_call_per_slot_and_try"
             )
         ]
-        indexes = [models.Index(fields=["endpoint", "ended_at"])]
+        indexes = [
+            models.Index(fields=["endpoint", "ended_at"]),
+            # The live page's last errors, few among very many.
+            models.Index(
+                fields=["-id"],
+                condition=Q(outcome__in=("timeout", "error", "empty")),
+                name="calls_that_failed",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"slot {self.slot} of {self.attempt}: {self.outcome}"

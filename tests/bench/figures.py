@@ -52,8 +52,7 @@ def row(figure: Figure) -> str:
     limit = "" if figure.limit is None else f"{figure.limit:.4g}"
     verdict = {True: "holds", False: "does not hold", None: ""}[figure.holds]
     line = f"{figure.name:30}{figure.value:>10.4g} {figure.unit:9}{goal:>11}{limit:>10}  "
-    line += f"{verdict:15}{figure.note}"
-    return f"{line.rstrip()}\n"
+    return f"{line}{verdict:15}{figure.note}".rstrip() + "\n"
 
 
 def write(figures: Iterable[Figure], path: Path) -> None:
