@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from collection.export import handover
 from collection.export.validate import validate
-from collection.export.write import write_release, write_zip
+from collection.export.write import write_release
 from collection.importing import release, talks
-from collection.importing.folder import Broken, Folder
-from collection.importing.repairs import RULES
+from collection.importing.folder import Broken
 from collection.models import (
     AttributeRating,
     Conversation,

@@ -1,6 +1,6 @@
 """What one release is made from, decided once for all of its files."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -8,8 +8,8 @@ from typing import TypeVar
 from collection.export.codebook import Codebook
 from collection.export.columns import KeyOrder
 from collection.export.merge import Version
-from collection.export.selection import ReleasedUser, Selection, select
 from collection.export.select_imported import select_imported
+from collection.export.selection import ReleasedUser, Selection, select
 from collection.models import ImportedRelease
 from surveys.models import Instrument, Study
 from surveys.protocol import Protocol

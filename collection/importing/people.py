@@ -15,8 +15,15 @@ from collection.importing.folder import Folder
 from collection.importing.repairs import Repairs
 from collection.models import ImportedPerson
 from surveys.instruments.conditions import Value
-from surveys.instruments.released import LANGUAGE, OTHER_TEXT, VERSION, column_of, companion
-from surveys.instruments.released import has_own_text, order_of
+from surveys.instruments.released import (
+    LANGUAGE,
+    OTHER_TEXT,
+    VERSION,
+    column_of,
+    companion,
+    has_own_text,
+    order_of,
+)
 from surveys.instruments.schema import InstrumentFile, Multiple, Question, Single, Sliders
 from surveys.models import (
     Assignment,
