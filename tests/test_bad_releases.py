@@ -191,7 +191,7 @@ def test_a_full_disk(
     make_person(study, minute=9)
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     monkeypatch.setattr(write, "line", fails(error, after))
-    with pytest.raises(CommandError, match="Cannot write the release: .*No space left"):
+    with pytest.raises(CommandError, match=r"Cannot write the release: .*No space left"):
         call_command("export", study.slug, "--out", tmp_path)
     assert a_thing_or_two(tmp_path) == before
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []

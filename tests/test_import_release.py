@@ -1,4 +1,4 @@
-"""Loading releases: PRISM's quirks and all, once, whole or not at all, and exported as they came."""
+"""Loading releases: PRISM's quirks and all, once, whole or not at all, exported as they came."""
 
 import io
 import json
@@ -237,7 +237,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("slug", ["taken", "Not a slug", "x" * 51])
 def test_a_slug_that_cannot_be(prism: Path, slug: str) -> None:
     make_study("taken")
-    with pytest.raises(CommandError, match="[Ss]lug|study"):
+    with pytest.raises(CommandError, match=r"[Ss]lug|study"):
         call_command("import_release", prism, "--study", slug)
     assert Study.objects.count() == 1
 
@@ -264,6 +264,6 @@ def test_what_could_not_be_exported_again_is_not_loaded(
 def test_a_name_that_no_column_holds(prism: Path) -> None:
     for path in (*prism.rglob("*.jsonl"),):
         path.write_text(path.read_text().replace('"gpt-4"', f'"{"g" * 101}"'))
-    with pytest.raises(DomainError, match="long_name of .* has 101 characters; 100 fit"):
+    with pytest.raises(DomainError, match=r"long_name of .* has 101 characters; 100 fit"):
         release.load(prism)
     assert nothing_was_loaded()

@@ -73,7 +73,8 @@ def write_release(
     """Write the files and the manifest into a folder; file name -> number of rows.
 
     The files are complete on the disk before the first appears in the folder; whatever happens,
-    the folder has the release that was there before or, at the latest after `handover.settle`, this.
+    the folder has the release that was there before or this, at the latest after the next
+    `handover.settle`.
     Raises OSError if the folder can't be made or written, DomainError if the versions of the
     instrument cannot be released together.
     """
