@@ -1,17 +1,21 @@
 """Releases for the desk: one file, or all of them as a zip. Each download is noted."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from collection.export.write import files_of, write_file, write_zip
 from collection.models import Release
 from surveys import access, audit
+from surveys.errors import DomainError
 from surveys.models import Study
 from surveys.sending import resumable, streamed
 
@@ -28,7 +32,8 @@ def download(request: HttpRequest, slug: str, name: str) -> StreamingHttpRespons
     if name not in files_of(study, with_pilot=with_pilot):
         raise Http404(name)
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
-    write_file(study, name, file, with_pilot=with_pilot)
+    with told_in_words():
+        write_file(study, name, file, with_pilot=with_pilot)
     audit.write(request.user, "exported", study, study, file=name, with_pilot=with_pilot)
     filename = f"{study.slug}{WITH_PILOT * with_pilot}-{name}.jsonl"
     return streamed(request, file, filename, "application/x-ndjson")
@@ -41,10 +46,25 @@ def download_all(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     study = exportable(request, slug)
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it has been sent
     with_pilot = asks_for_pilot(request)
-    write_zip(study, file, with_pilot=with_pilot)
+    with told_in_words():
+        write_zip(study, file, with_pilot=with_pilot)
     audit.write(request.user, "exported", study, study, file="zip", with_pilot=with_pilot)
     filename = f"{study.slug}{WITH_PILOT * with_pilot}.zip"
     return streamed(request, file, filename, "application/zip")
+
+
+@contextmanager
+def told_in_words() -> Iterator[None]:
+    """Raises DomainError if there is no room to write what is to be sent."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DomainError(
+            "not_written",
+            _("The release could not be written: %s. Please tell whoever runs this server.")
+            % reason,
+        ) from error
 
 
 def asks_for_pilot(request: HttpRequest) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from collection.importing import repairs
 from surveys.instruments.load import Parsed, parse
 from surveys.instruments.published import json_schema
 from surveys.instruments.review import review
@@ -133,3 +134,9 @@ def test_the_readmes_survey_is_reached_in_full() -> None:
     (block,) = blocks(README)
     parsed = parse("my.yaml", block)
     assert review(parsed.document, parsed.file).findings == ()
+
+
+def test_every_repair_of_an_import_is_documented() -> None:
+    rows = (ROOT / "docs" / "importing.md").read_text()
+    for rule, words in repairs.RULES.items():
+        assert f"| `{rule}` | {words} |" in rows

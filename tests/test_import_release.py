@@ -1,4 +1,4 @@
-"""Loading releases, PRISM's quirks and all: once, whole or not at all, exported as they came."""
+"""Loading releases: PRISM's quirks and all, once, whole or not at all, exported as they came."""
 
 import io
 import json

@@ -157,8 +157,8 @@ def write_release(
     """Write the files and the manifest into a folder; file name -> number of rows.
 
     The files are complete on the disk before the first appears in the folder; whatever happens,
-    the folder has the release that was there before or, after `handover.settle` at the latest,
-    this one.
+    the folder has the release that was there before or this, at the latest after the next
+    `handover.settle`.
     Raises OSError if the folder can't be made or written, DomainError if the versions of the
     instrument cannot be released together or the options ask for what is not there.
     planned: is told whom and what it will write.
