@@ -15,6 +15,15 @@ import httpx
 from tests.conftest import AT_ONCE, Run
 from tests.servers import DATABASE, READY_WITHIN_S, Refract
 
+CAST = """
+from django.utils import timezone
+from collection.models import Attempt
+from surveys.models import Study
+from tests.export_cast import make_cast
+make_cast(Study.objects.get(slug="prism"))
+Attempt.objects.update(settled_at=timezone.now())
+"""
+"""Settled, or the server would call their models anew."""
 STATES = "SELECT edition || '.' || patch, state, file_name FROM collection_release ORDER BY id"
 
 
@@ -60,7 +69,7 @@ def builders(refract: Refract) -> list[int]:
 
 def test_it_works_and_a_kill_leaves_nothing_half(run_embedded: Run, tmp_path: Path) -> None:
     refract = run_embedded(AT_ONCE)
-    refract.manage("simulate", "prism", "--participants", "2")
+    refract.manage("shell", "--no-imports", "--command", CAST)
     client = signed_in(refract)
     page = ask(client, refract)
     assert "<progress" in page.text
