@@ -202,6 +202,25 @@ PROGRESS: dict[str, Any] = {
     "times": [{"stage": "In all", "quartile_s": 2700, "median_s": 3300, "third_quartile_s": 4020}],
 }
 
+RELEASE: dict[str, Any] = {
+    "version": "1.0",
+    "state": "ready",
+    "reason": "",
+    "step": "",
+    "progress": 100,
+    "is_public": True,
+    "leave_out_recent": True,
+    "with_pilot": False,
+    "counts": {"rows": {"survey.jsonl": 100, "conversations.jsonl": 540}},
+    "size": 4810234,
+    "sha256": HASH,
+    "is_whole": True,
+    "asked_by": "ada",
+    "created_at": "2026-04-01T09:00:00Z",
+    "built_at": "2026-04-01T09:00:41Z",
+    "published_at": None,
+}
+
 LIVE = (
     '{"cursor": "1772356365000000-0-12", "kind": "survey", "participant": 12, "is_pilot": false, '
     '"is_simulated": false, "row": {"user_id": "user12", "lm_familiarity": "Very familiar"}}\n'
@@ -229,6 +248,8 @@ SENT: dict[str, Any] = {
         "version": 1,
     },
     "submissions_decide": {"decision": "approve", "seen": 0},
+    "releases_build": {"is_public": True, "leave_out_recent": True},
+    "releases_publish": {},
 }
 
 SHOWN: dict[str, Any] = {
@@ -292,6 +313,11 @@ SHOWN: dict[str, Any] = {
     "submissions_read": SUBMISSION | {"decisions": []},
     "submissions_decide": DECISION,
     "live": LIVE,
+    "releases_list": RELEASE,
+    "releases_build": RELEASE
+    | {"state": "queued", "progress": 0, "size": None, "is_whole": False, "built_at": None},
+    "releases_read": RELEASE,
+    "releases_publish": RELEASE | {"state": "published", "published_at": "2026-04-02T10:00:00Z"},
     "files_list": {"files": ["survey", "conversations", "utterances", "models", "assignments"]},
     "files_read": '{"user_id": "user0", "survey_only": false, "num_completed_conversations": 6}\n',
 }

@@ -11,6 +11,7 @@ TAGS = {
     "Participants": "By number; no recruiter's ids, nothing that opens a page.",
     "Submissions": "What checks found and people decided.",
     "Endpoints": "The registry of models, without keys.",
+    "Releases": "Built in the background, frozen, numbered, fetched with resume.",
     "Files": "What a release would hold now.",
 }
 
