@@ -87,7 +87,7 @@ def paths(study: Study) -> list[str]:
     for address in addresses():
         route = address.route.replace("^", "").replace("$", "")
         row = re.match(r"admin/(surveys|collection)/(\w+)/", route)
-        if "(?P" in route or not (row or route.startswith("data/")):
+        if "(?P" in route or not (row or route.startswith("desk/")):
             continue
         if row:
             if "/study/" in route:

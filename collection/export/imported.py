@@ -61,7 +61,7 @@ def carried_rows(plan: Plan, name: str, release: ImportedRelease) -> Iterator[Ro
 
 
 def packed(lines: Sequence[str]) -> bytes:
-    return zlib.compress("\n".join(lines).encode())
+    return zlib.compress("\n".join(lines).encode(), level=1)
 
 
 def unpacked(data: bytes) -> list[str]:

@@ -9,9 +9,8 @@ from django.db.models import F, OuterRef, Subquery
 from collection.export.merge import Version
 from collection.export.plan import batches
 from collection.export.recover import NotTold, recovered
-from collection.export.shape import id_number
 from collection.export.tables import DATETIME
-from collection.importing.folder import Folder
+from collection.importing.folder import Folder, number_of
 from collection.importing.repairs import Repairs
 from collection.models import ImportedPerson
 from surveys.instruments.conditions import Value
@@ -58,7 +57,7 @@ def load(
         )
         keys |= {row["user_id"]: one.pk for row, one in zip(batch, people, strict=True)}
         ImportedPerson.objects.bulk_create(
-            ImportedPerson(participant=one, number=id_number("user", row["user_id"]), row=row)
+            ImportedPerson(participant=one, number=number_of("user", row["user_id"]), row=row)
             for row, one in zip(batch, people, strict=True)
         )
         Consent.objects.bulk_create(

@@ -28,7 +28,7 @@ from surveys.protocol import PRESETS
 Row = dict[str, Any]
 LINES_AT_ONCE = 2000
 UNKNOWN = "Not part of the release that was loaded."
-CONSENT = {
+CONSENT: Row = {
     "version": "as released",
     "title": "Consent",
     "lede": UNKNOWN,
@@ -224,7 +224,7 @@ def refuse_long(rows: Mapping[str, Row], providers: Mapping[str, str]) -> None:
     for name, row in rows.items():
         values += [(name, row[key], key) for key in retired(name, row, "") if key in row]
     for name, value, key in values:
-        most = ModelEndpoint._meta.get_field(key).max_length
+        most = getattr(ModelEndpoint._meta.get_field(key), "max_length", None)
         if most and len(value) > most:
             raise DomainError(
                 "too_long",

@@ -10,8 +10,7 @@ from django.db.models import OuterRef, Subquery
 
 from collection.export import tables
 from collection.export.plan import batches
-from collection.export.shape import id_number
-from collection.importing.folder import Folder
+from collection.importing.folder import Folder, number_of
 from collection.importing.people import earlier, moment
 from collection.importing.repairs import Repairs
 from collection.models import (
@@ -133,9 +132,9 @@ def imported(talk: Talk, one: Conversation) -> ImportedConversation:
     return ImportedConversation(
         conversation=one,
         place=talk.place,
-        number=id_number("c", talk.row["conversation_id"]),
-        first_interaction=id_number("int", talk.replies[0]["interaction_id"]),
-        utterances=[id_number("ut", reply["utterance_id"]) for reply in talk.replies],
+        number=number_of("c", talk.row["conversation_id"]),
+        first_interaction=number_of("int", talk.replies[0]["interaction_id"]),
+        utterances=[number_of("ut", reply["utterance_id"]) for reply in talk.replies],
         kept={key: talk.row[key] for key in KEPT},
     )
 
