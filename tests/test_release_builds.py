@@ -16,12 +16,14 @@ from tests.conftest import AT_ONCE, Run
 from tests.servers import DATABASE, READY_WITHIN_S, Refract
 
 CAST = """
+from django.db import transaction
 from django.utils import timezone
 from collection.models import Attempt
 from surveys.models import Study
 from tests.export_cast import make_cast
-make_cast(Study.objects.get(slug="prism"))
-Attempt.objects.update(settled_at=timezone.now())
+with transaction.atomic():
+    make_cast(Study.objects.get(slug="prism"))
+    Attempt.objects.update(settled_at=timezone.now())
 """
 """Settled, or the server would call their models anew."""
 STATES = "SELECT edition || '.' || patch, state, file_name FROM collection_release ORDER BY id"
