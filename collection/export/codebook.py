@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from collection.export import tables
+from collection.export import asked, tables
 from collection.export.columns import Column, Table
 from collection.export.derive import survey_columns
 from collection.export.merge import Version, merged
 from surveys.instruments.released import FIRST, LAST, VERSION, column_of
-from surveys.instruments.schema import FreeText
+from surveys.instruments.schema import ConversationTexts, FreeText
 from surveys.protocol import PRESETS, Protocol
 
 NAME = "codebook.json"
@@ -83,15 +83,25 @@ class Codebook:
     @cached_property
     def model_item(self) -> Table:
         """A reply in a conversation's history."""
-        return tables.model_item(self._replies)
+        return asked.of_conversations(tables.model_item(self._replies), self._task)
+
+    @cached_property
+    def conversations(self) -> Table:
+        return asked.of_conversations(tables.CONVERSATIONS, self._task)
 
     @cached_property
     def utterances(self) -> Table:
-        return tables.utterances(self._replies)
+        return asked.of_conversations(tables.utterances(self._replies), self._task)
 
     @cached_property
     def assignments(self) -> Table:
         return tables.assignments(self._replies)
+
+    @property
+    def _task(self) -> ConversationTexts | None:
+        """The newest wording of the conversation task."""
+        found = (v.file.conversation for v in self.versions if v.file.conversation)
+        return next(found, None)
 
     @property
     def _replies(self) -> int:
@@ -102,7 +112,7 @@ class Codebook:
         """By the name of the file."""
         found = (
             self.survey,
-            tables.CONVERSATIONS,
+            self.conversations,
             self.utterances,
             tables.MODELS,
             self.assignments,
@@ -114,7 +124,8 @@ class Codebook:
 
 def _around(answers: Sequence[Column]) -> Table:
     first = (tables.FIXED[key] for key in FIRST)
-    return Table("survey", (*first, *answers, *(tables.FIXED[key] for key in LAST)))
+    columns = (*first, *answers, *(tables.FIXED[key] for key in LAST))
+    return Table("survey", columns, one_row="a person who consented and finished the survey")
 
 
 def described(book: Codebook, names: Sequence[str]) -> dict[str, Any]:
@@ -135,6 +146,8 @@ def _facts(column: Column, book: Codebook) -> Iterator[tuple[str, Any]]:
     yield "kind", column.kind
     yield "category", column.category
     yield "label", column.label
+    if column.question:
+        yield "question", column.question
     yield "nullable", column.nullable
     if column.allowed:
         yield "allowed", list(column.allowed)
@@ -149,3 +162,6 @@ def _facts(column: Column, book: Codebook) -> Iterator[tuple[str, Any]]:
     if column.kind == "history":
         items = {"user": tables.USER_ITEM, "model": book.model_item}
         yield "items", {role: [_described(c, book) for c in t.columns] for role, t in items.items()}
+    if column.notes:
+        yield "notes", column.notes
+    yield "source", column.origin

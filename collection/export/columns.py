@@ -32,7 +32,8 @@ class Column:
     allowed: all its values, or those of a list, if they can be listed; low, high: bounds of a
     number, a date or the length of a list, inclusive; keys: the columns of a dict, in this order
     if is_ordered; prefix: of an id; digits: of a date, 10, 7 or 4; absent: what stands there for
-    somebody who was not asked.
+    somebody who was not asked; question: what people were asked, word for word; notes: what a
+    reader must know to use it; source: where its values come from, if its category does not say.
     """
 
     key: str
@@ -48,6 +49,22 @@ class Column:
     prefix: str = ""
     digits: int = 0
     absent: str | None = None
+    question: str = ""
+    notes: str = ""
+    source: str = ""
+
+    @property
+    def origin(self) -> str:
+        return self.source or ORIGINS[self.category]
+
+
+ORIGINS: dict[Category, str] = {
+    "direct": "the participant",
+    "meta": "recorded by Refract",
+    "constructed": "derived from other values",
+    "NA": "that of its keys",
+}
+"""Where a column comes from that does not say it in particular."""
 
 
 class CodebookError(Exception):
@@ -58,12 +75,14 @@ class CodebookError(Exception):
 class Table:
     """One file: its columns in the order of the current codebook.
 
-    github: the order of the files in PRISM's GitHub repository, where it differs.
+    github: the order of the files in PRISM's GitHub repository, where it differs; one_row: what a
+    row is.
     """
 
     name: str
     columns: tuple[Column, ...]
     github: tuple[str, ...] = ()
+    one_row: str = ""
 
     @cached_property
     def key_order(self) -> tuple[str, ...]:
@@ -112,21 +131,56 @@ def _in_order(name: str, values: Mapping[str, Any], order: tuple[str, ...]) -> d
 # Columns that are made often
 
 
-def id_column(key: str, prefix: str, label: str, *, nullable: bool = False) -> Column:
-    return Column(key, "string id", "meta", label, prefix=prefix, nullable=nullable)
+def id_column(
+    key: str, prefix: str, label: str, *, nullable: bool = False, notes: str = ""
+) -> Column:
+    return Column(
+        key,
+        "string id",
+        "meta",
+        label,
+        prefix=prefix,
+        nullable=nullable,
+        notes=notes,
+        source="numbered by the release",
+    )
 
 
-def choice(key: str, label: str, *allowed: str, category: Category = "direct") -> Column:
-    return Column(key, "categorical", category, label, allowed=allowed)
+def choice(
+    key: str,
+    label: str,
+    *allowed: str,
+    category: Category = "direct",
+    notes: str = "",
+    source: str = "",
+) -> Column:
+    return Column(key, "categorical", category, label, allowed=allowed, notes=notes, source=source)
 
 
-def text(key: str, label: str, category: Category = "direct") -> Column:
-    return Column(key, "string", category, label)
+def text(
+    key: str, label: str, category: Category = "direct", *, notes: str = "", source: str = ""
+) -> Column:
+    return Column(key, "string", category, label, notes=notes, source=source)
 
 
-def flag(key: str, label: str, category: Category = "constructed") -> Column:
-    return Column(key, "binary", category, label)
+def flag(
+    key: str,
+    label: str,
+    category: Category = "constructed",
+    *,
+    notes: str = "",
+    source: str = "",
+) -> Column:
+    return Column(key, "binary", category, label, notes=notes, source=source)
 
 
-def count(key: str, label: str, low: float = 0, *, nullable: bool = False) -> Column:
-    return Column(key, "int", "meta", label, low=low, nullable=nullable)
+def count(
+    key: str,
+    label: str,
+    low: float = 0,
+    *,
+    nullable: bool = False,
+    notes: str = "",
+    source: str = "",
+) -> Column:
+    return Column(key, "int", "meta", label, low=low, nullable=nullable, notes=notes, source=source)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from collection.export import asked
 from collection.export.columns import Column, choice, text
 from collection.export.tables import FIXED
 from surveys.instruments.released import (
@@ -60,7 +61,8 @@ DATE_DIGITS = {"day": 10, "month": 7, "year": 4}
 
 def survey_columns(file: InstrumentFile) -> tuple[Column, ...]:
     """What stands between consent_age and generated_datetime."""
-    columns = {column.key: column for column in (*_about(file), *_answers(file))}
+    derived = (*_about(file), *asked.of_survey(file, _answers(file)))
+    columns = {column.key: column for column in derived}
     columns |= {key: FIXED[key] for key in RECRUITMENT}
     listed = [key for key in file.release.columns if key in columns]
     return tuple(columns[key] for key in dict.fromkeys([*listed, *columns]))
@@ -69,7 +71,15 @@ def survey_columns(file: InstrumentFile) -> tuple[Column, ...]:
 def _about(file: InstrumentFile) -> Iterator[Column]:
     if len(file.languages) > 1:
         label = "Language of the answers"
-        yield Column(LANGUAGE, "categorical", "meta", label, allowed=file.languages)
+        yield Column(
+            LANGUAGE,
+            "categorical",
+            "meta",
+            label,
+            allowed=file.languages,
+            notes="Released answers are in the language of the instrument all the same.",
+            source="the participant's choice, or their browser's",
+        )
     for variant in file.variants:
         yield Column(
             variant.code,
@@ -77,6 +87,10 @@ def _about(file: InstrumentFile) -> Iterator[Column]:
             "meta",
             variant.label or f"Variant of the survey: {variant.code}",
             allowed=tuple(arm.code for arm in variant.arms),
+            notes="".join(
+                f"{arm.code}: {arm.label}. " for arm in variant.arms if arm.label
+            ).strip(),
+            source="drawn for each participant, in balance",
         )
 
 

@@ -70,7 +70,14 @@ def united(newer: Column, older: Column) -> Column:
         low=_bound(min, newer.low, older.low),
         high=_bound(max, newer.high, older.high),
         keys=_all_keys(newer, older),
+        notes=_both_notes(newer, older),
     )
+
+
+def _both_notes(newer: Column, older: Column) -> str:
+    if not older.question or older.question == newer.question:
+        return newer.notes
+    return f"{newer.notes} An earlier version asked: “{older.question}”".strip()
 
 
 def _all_allowed(newer: Column, older: Column) -> tuple[Any, ...]:

@@ -17,6 +17,8 @@ CONSENT_AGE = "I certify that I am 18 years of age or over"
 EMPTY_TEXT = "EMPTY STRING"
 CONVERSATION_TYPES = ("unguided", "values guided", "controversy guided")
 DATETIME = "%Y-%m-%d %H:%M:%S"
+_EMPTY = f"{EMPTY_TEXT} stands for a text that is empty."
+_REGISTRY = "the study's registry of models"
 
 
 def _attributes(key: str, label: str, statements: Mapping[str, str]) -> Column:
@@ -24,29 +26,79 @@ def _attributes(key: str, label: str, statements: Mapping[str, str]) -> Column:
         Column(attribute, "int", "direct", statement, nullable=True, low=1, high=100)
         for attribute, statement in statements.items()
     )
-    return Column(key, "dict", "direct", label, keys=parts)
+    return Column(
+        key,
+        "dict",
+        "direct",
+        label,
+        keys=parts,
+        notes="Asked of the chosen response to the first message, after the last turn. null: N/A.",
+    )
 
 
-_USER = id_column("user_id", "user", "Unique participant identifier")
-_CONVERSATION = id_column("conversation_id", "c", "Unique conversation identifier")
+_USER = id_column(
+    "user_id",
+    "user",
+    "Unique participant identifier",
+    notes="Joins all files. Ids of recruiters are never released.",
+)
+_CONVERSATION = id_column(
+    "conversation_id",
+    "c",
+    "Unique conversation identifier",
+    notes="Joins conversations with their utterances.",
+)
 _INTERACTION = id_column(
-    "interaction_id", "int", "Unique interaction identifier: a turn of a conversation"
+    "interaction_id",
+    "int",
+    "Unique interaction identifier: a turn of a conversation",
+    notes="Numbered by conversation_id as text, then by turn: c0, c1, c10, c100, c1000.",
 )
 _UTTERANCE = id_column(
     "utterance_id", "ut", "Unique utterance identifier: one message and one response"
 )
 _TYPE = choice(
-    "conversation_type", "Type of conversation (from pre-defined categories)", *CONVERSATION_TYPES
+    "conversation_type",
+    "Type of conversation (from pre-defined categories)",
+    *CONVERSATION_TYPES,
+    source="the participant, before the conversation",
 )
 _BALANCED = flag(
     "included_in_balanced_subset",
     "Indicator if participant's conversations are included in the balanced subset",
+    notes="Of each participant with all three types of conversation, equally many of each type.",
+    source="drawn by the participant's stored seed",
 )
-_TURN = count("turn", "Turn of conversation when prompt was entered", 0)
-_SCORE = Column("score", "int", "direct", "Score of the model response", low=1, high=100)
-_CHOSEN = flag("if_chosen", "Whether model response was highest-rated by participant")
-_NAME = Column("model_name", "categorical", "meta", "Name of LLM")
-_PROVIDER = Column("model_provider", "categorical", "meta", "Provider of the LLM")
+_TURN = count("turn", "Turn of conversation when prompt was entered", 0, notes="The first is 0.")
+_SCORE = Column(
+    "score",
+    "int",
+    "direct",
+    "Score of the model response",
+    low=1,
+    high=100,
+)
+_CHOSEN = flag(
+    "if_chosen",
+    "Whether model response was highest-rated by participant",
+    notes="One in each turn; of several with the highest score, one was drawn. Later turns were "
+    "answered by the model chosen in turn 0.",
+)
+_NAME = Column(
+    "model_name",
+    "categorical",
+    "meta",
+    "Name of LLM",
+    notes="Participants never saw it. The long_name of models.jsonl.",
+    source=_REGISTRY,
+)
+_PROVIDER = Column(
+    "model_provider",
+    "categorical",
+    "meta",
+    "Provider of the LLM",
+    source=_REGISTRY,
+)
 
 PERFORMANCE = _attributes(
     "performance_attributes",
@@ -83,31 +135,75 @@ FIXED = {
             "survey_only",
             "Indicator if participant only completed the survey, or also completed conversations",
             "meta",
+            notes="True where num_completed_conversations is 0.",
         ),
         count(
             "num_completed_conversations",
             "Number of conversations that a participant completed",
+            notes="Their rows of conversations.jsonl.",
         ),
-        choice("consent", "Participant informed consent confirmation", CONSENT),
-        choice("consent_age", "Participant age confirmation", CONSENT_AGE),
-        Column("study_id", "categorical", "meta", "Unique study identifier of the recruitment"),
-        Column("study_locale", "categorical", "meta", "Recruitment country of the study"),
-        Column("generated_datetime", "datetime", "meta", "Recorded date of the survey completion"),
-        count("timing_duration_s", "Duration of the survey session (in seconds)"),
+        choice(
+            "consent",
+            "Participant informed consent confirmation",
+            CONSENT,
+            notes="Nobody takes part without. The versions agreed to are in manifest.json.",
+            source="the participant, on the consent page",
+        ),
+        choice(
+            "consent_age",
+            "Participant age confirmation",
+            CONSENT_AGE,
+            source="the participant, on the consent page",
+        ),
+        Column(
+            "study_id",
+            "categorical",
+            "meta",
+            "Unique study identifier of the recruitment",
+            notes="Names no person. Without a recruiter's, the study's own.",
+            source="the recruitment link",
+        ),
+        Column(
+            "study_locale",
+            "categorical",
+            "meta",
+            "Recruitment country of the study",
+            notes="Where people were recruited; where they live is another matter.",
+            source="the recruitment link, or the study's setting",
+        ),
+        Column(
+            "generated_datetime",
+            "datetime",
+            "meta",
+            "Recorded date of the survey completion",
+            notes="UTC: when the last page of the survey was sent.",
+        ),
+        count(
+            "timing_duration_s",
+            "Duration of the survey session (in seconds)",
+            notes="From the first consent page shown to the last survey page sent, with breaks.",
+        ),
         Column(
             "timing_duration_mins",
             "float",
             "constructed",
             "Duration of the survey session (in minutes)",
             low=0,
+            notes="timing_duration_s / 60, to two decimals.",
         ),
         flag(
             "included_in_US_REP",
             "Indicator if participant was included in the rebalanced US representative sample",
+            notes="Only people of the balanced subset recruited in the US can be. Shares of age, "
+            "ethnicity and gender are those of a census table.",
+            source="drawn from the balanced subset",
         ),
         flag(
             "included_in_UK_REP",
             "Indicator if participant was included in the rebalanced UK representative sample",
+            notes="Only people of the balanced subset recruited in the UK can be. Shares of age, "
+            "ethnicity and gender are those of a census table.",
+            source="drawn from the balanced subset",
         ),
         _BALANCED,
     )
@@ -119,7 +215,7 @@ USER_ITEM = Table(
     (
         _TURN,
         Column("role", "categorical", "meta", "Who wrote the message", allowed=("user",)),
-        text("content", "Human-written message"),
+        text("content", "Human-written message", notes=_EMPTY),
     ),
 )
 
@@ -132,7 +228,15 @@ def most_replies(protocol: Protocol) -> int:
 def _within_turn(replies: int) -> Column:
     most = {4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}[replies]
     label = f"Within turn identifier of up to {most} model responses to a single human message"
-    return Column("within_turn_id", "int", "meta", label, low=0, high=replies - 1)
+    return Column(
+        "within_turn_id",
+        "int",
+        "meta",
+        label,
+        low=0,
+        high=replies - 1,
+        notes="In the order of the draw, which is not that of the screen.",
+    )
 
 
 def model_item(replies: int) -> Table:
@@ -142,7 +246,7 @@ def model_item(replies: int) -> Table:
         (
             _TURN,
             Column("role", "categorical", "meta", "Who wrote the message", allowed=("model",)),
-            text("content", "Model-generated response"),
+            text("content", "Model-generated response", notes=_EMPTY, source="the model"),
             _PROVIDER,
             _NAME,
             _SCORE,
@@ -158,7 +262,11 @@ CONVERSATIONS = Table(
         _CONVERSATION,
         _USER,
         _TYPE,
-        text("opening_prompt", "Opening human-written prompt of the conversation"),
+        text(
+            "opening_prompt",
+            "Opening human-written prompt of the conversation",
+            notes="The first message of conversation_history.",
+        ),
         count(
             "conversation_turns",
             "Number of human-model turns (back-and-forths) in the conversation.",
@@ -169,12 +277,17 @@ CONVERSATIONS = Table(
             "history",
             "direct",
             "Full conversation history (human and model messages, with scores and model metadata)",
+            notes="A list: in each turn the human message, then the responses in draw order.",
         ),
         PERFORMANCE,
         CHOICE,
         text("open_feedback", "Participant written feedback on the conversation as a whole."),
         Column(
-            "generated_datetime", "datetime", "meta", "Recorded date of the conversation completion"
+            "generated_datetime",
+            "datetime",
+            "meta",
+            "Recorded date of the conversation completion",
+            notes="UTC: when Finish was pressed, before the feedback.",
         ),
         Column(
             "timing_duration_s",
@@ -182,6 +295,7 @@ CONVERSATIONS = Table(
             "meta",
             "Duration of the conversation (in seconds)",
             low=0,
+            notes="From the choice of a type to Finish, feedback excluded; to two decimals.",
         ),
         Column(
             "timing_duration_mins",
@@ -189,6 +303,7 @@ CONVERSATIONS = Table(
             "constructed",
             "Duration of the conversation (in minutes)",
             low=0,
+            notes="timing_duration_s / 60, to two decimals.",
         ),
         _BALANCED,
     ),
@@ -207,6 +322,7 @@ CONVERSATIONS = Table(
         "choice_attributes",
         "open_feedback",
     ),
+    one_row="a conversation of at least two turns, with all its ratings",
 )
 
 
@@ -222,8 +338,8 @@ def utterances(replies: int) -> Table:
             _TURN,
             _within_turn(replies),
             _TYPE,
-            text("user_prompt", "Human-written message."),
-            text("model_response", "Model-generated response"),
+            text("user_prompt", "Human-written message.", notes=_EMPTY),
+            text("model_response", "Model-generated response", notes=_EMPTY, source="the model"),
             _NAME,
             _PROVIDER,
             _SCORE,
@@ -246,17 +362,30 @@ def utterances(replies: int) -> Table:
             "score",
             "if_chosen",
         ),
+        one_row="a response that was shown, with its message",
     )
 
 
 MODELS = Table(
     "models",
     (
-        text("long_name", "Name of LLM: model_name of the utterances", "meta"),
-        text("short_name", "Name of LLM in figures", "meta"),
-        text("longcode", "Code of LLM in figures", "meta"),
-        text("model_family", "Who built the LLM", "meta"),
-        text("model_provider", "Provider of the LLM", "meta"),
+        text(
+            "long_name",
+            "Name of LLM: model_name of the utterances",
+            "meta",
+            notes="Joins with model_name of other files.",
+            source=_REGISTRY,
+        ),
+        text("short_name", "Name of LLM in figures", "meta", source=_REGISTRY),
+        text("longcode", "Code of LLM in figures", "meta", source=_REGISTRY),
+        text("model_family", "Who built the LLM", "meta", source=_REGISTRY),
+        text(
+            "model_provider",
+            "Provider of the LLM",
+            "meta",
+            notes="Its name; utterances have its code.",
+            source=_REGISTRY,
+        ),
         # PRISM's spelling of Commercial.
         Column(
             "model_provider_type",
@@ -264,6 +393,8 @@ MODELS = Table(
             "meta",
             "Whether weights are open",
             allowed=("Commerical", "Open Access"),
+            notes="Spelt as in PRISM's files.",
+            source=_REGISTRY,
         ),
         Column(
             "model_type",
@@ -271,16 +402,45 @@ MODELS = Table(
             "meta",
             "Kind of fine-tuning",
             allowed=("Chat", "Instruct"),
+            source=_REGISTRY,
         ),
-        Column("default_params", "parameters", "meta", "The provider's default parameters"),
-        Column("selected_params", "parameters", "meta", "Parameters of every call"),
-        text("header", "System message", "meta"),
-        text("link", "Where the provider documents the LLM", "meta"),
-        Column("in_yaml", "categorical", "meta", "Is registered", allowed=("Yes", "No")),
+        Column(
+            "default_params",
+            "parameters",
+            "meta",
+            "The provider's default parameters",
+            notes="Where they are known. Values are text; is_… are 0 or 1.",
+            source=_REGISTRY,
+        ),
+        Column(
+            "selected_params",
+            "parameters",
+            "meta",
+            "Parameters of every call",
+            notes="Values are text; is_… are 0 or 1.",
+            source=_REGISTRY,
+        ),
+        text(
+            "header",
+            "System message",
+            "meta",
+            notes="Sent first in every turn, with the whole conversation.",
+            source=_REGISTRY,
+        ),
+        text("link", "Where the provider documents the LLM", "meta", source=_REGISTRY),
+        Column(
+            "in_yaml",
+            "categorical",
+            "meta",
+            "Is registered",
+            allowed=("Yes", "No"),
+            notes="Always Yes: only registered models are drawn.",
+        ),
         Column("params_tested", "categorical", "meta", "Has answered", allowed=("Yes", "No")),
         Column("endpoint_live", "categorical", "meta", "May be drawn", allowed=("Yes", "No")),
         text("status", "State of the endpoint", "meta"),
     ),
+    one_row="a language model that could be drawn",
 )
 
 MODERATION = (
@@ -302,15 +462,35 @@ TEXTS = ("open_feedback", "user_prompt", "model_response")
 
 _FLAGS = (
     _USER,
-    id_column("conversation_id", "c", _CONVERSATION.label, nullable=True),
-    id_column("interaction_id", "int", "Unique interaction identifier", nullable=True),
-    id_column("utterance_id", "ut", "Unique utterance identifier", nullable=True),
+    id_column(
+        "conversation_id",
+        "c",
+        _CONVERSATION.label,
+        nullable=True,
+        notes="null for texts of the survey.",
+    ),
+    id_column(
+        "interaction_id",
+        "int",
+        "Unique interaction identifier",
+        nullable=True,
+        notes="null for texts that belong to no turn.",
+    ),
+    id_column(
+        "utterance_id",
+        "ut",
+        "Unique utterance identifier",
+        nullable=True,
+        notes="null for all but responses of models.",
+    ),
     Column(
         "pii_flag",
         "binary",
         "meta",
         "Automated flag for personally identifiable information",
         nullable=True,
+        notes="null where no detector ran.",
+        source="a detector",
     ),
     Column(
         "pii_manual_flag",
@@ -318,15 +498,34 @@ _FLAGS = (
         "meta",
         "Manual verification of personally identifiable information in human-written texts",
         nullable=True,
+        notes="Only of human-written texts that were flagged and have been reviewed.",
+        source="a reviewer",
     ),
-    Column("language_flag", "categorical", "meta", "Automated language detection", nullable=True),
-    Column("en_flag", "binary", "meta", "Whether detected language is English", nullable=True),
+    Column(
+        "language_flag",
+        "categorical",
+        "meta",
+        "Automated language detection",
+        nullable=True,
+        notes="ISO 639-1 code. null where no detector ran.",
+        source="a detector",
+    ),
+    Column(
+        "en_flag",
+        "binary",
+        "meta",
+        "Whether detected language is English",
+        nullable=True,
+        notes="Whether language_flag is en.",
+    ),
     Column(
         "moderation_flag",
         "dict",
         "meta",
         "Automated flag for moderation",
         nullable=True,
+        notes="null where no detector ran.",
+        source="a detector",
         keys=(
             flag("flagged", "Whether any category is flagged", "meta"),
             Column(
@@ -355,7 +554,7 @@ _FLAGS = (
 def metadata(texts: tuple[str, ...]) -> Table:
     """texts: columns of the survey that hold free text."""
     source = choice("column_id", "Source of text utterance", *texts, *TEXTS, category="meta")
-    return Table("metadata", (source, *_FLAGS))
+    return Table("metadata", (source, *_FLAGS), one_row="a text, human-written or a model's")
 
 
 def paradata(pages: tuple[str, ...], questions: tuple[str, ...]) -> Table:
@@ -398,8 +597,10 @@ def paradata(pages: tuple[str, ...], questions: tuple[str, ...]) -> Table:
                         high=1,
                     ),
                 ),
+                notes="By the question's code; only questions at which something was noted.",
             ),
         ),
+        one_row="a page of the survey, as one person met it",
     )
 
 
@@ -523,6 +724,7 @@ def assignments(replies: int) -> Table:
             count("try_number", "How many calls for this place in the draw had failed before"),
             count("latency_ms", "How long the call took (in milliseconds)", nullable=True),
         ),
+        one_row="a response that was shown: how it came about",
     )
 
 
