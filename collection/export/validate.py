@@ -17,6 +17,8 @@ from collection.export import (
     check_paradata,
     check_survey,
     check_utterances,
+    codebook_document,
+    schemas,
 )
 from collection.export.codebook import Codebook
 from collection.export.documents import find_path
@@ -45,6 +47,8 @@ def validate(folder: Path) -> Iterator[Deviation]:
     if book is None:
         return
     yield from check_all(files, book)
+    yield from schemas.deviations(folder, book)
+    yield from codebook_document.deviations(folder)
     if not absent:
         yield from check_manifest(folder, files)
 

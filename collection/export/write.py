@@ -11,7 +11,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from django.db import connection, transaction
 
-from collection.export import codebook, documents, manifest
+from collection.export import codebook, codebook_document, documents, manifest, schemas
 from collection.export.columns import KeyOrder
 from collection.export.plan import FILES, files_of, make_plan
 from collection.export.rows import MAKERS, Row
@@ -77,11 +77,15 @@ def write_release(
     aside = Path(tempfile.mkdtemp(prefix=".release-", dir=folder))
     try:
         rows = _write_all(study, aside, order, with_pilot)
-        for name in (*rows, *DESCRIPTIONS):
+        (folder / schemas.FOLDER).mkdir(exist_ok=True)
+        for name in (*rows, *schemas.names(rows), *DESCRIPTIONS):
             (aside / name).replace(folder / name)
         for name in MAKERS:  # of an earlier release, which had more
             if f"{name}.jsonl" not in rows:
                 (folder / f"{name}.jsonl").unlink(missing_ok=True)
+                (folder / schemas.FOLDER / f"{name}.schema.json").unlink(missing_ok=True)
+        for name in codebook_document.DOCUMENTS.values():
+            (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return rows
@@ -98,7 +102,7 @@ def write_zip(study: Study, file: IO[bytes], *, with_pilot: bool = False) -> Non
     """Write a whole release as a zip into an open binary file."""
     with tempfile.TemporaryDirectory() as folder, ZipFile(file, "w") as archive:
         rows = _write_all(study, Path(folder), "codebook", with_pilot)
-        for name in (*rows, *DESCRIPTIONS):
+        for name in (*rows, *schemas.names(rows), *DESCRIPTIONS):
             member = ZipInfo(f"{study.slug}/{name}", EARLIEST_DATE)
             member.compress_type = ZIP_DEFLATED
             with (Path(folder) / name).open("rb") as source, archive.open(member, "w") as target:
@@ -122,6 +126,7 @@ def _write_all(study: Study, folder: Path, order: KeyOrder, with_pilot: bool) ->
             codebook.NAME: codebook.described(plan.book, names),
             manifest.NAME: manifest.build(plan, rows, simulated_rows),
         }
+    schemas.write(folder, plan.book, names)
     for name in DESCRIPTIONS:
         text = json.dumps(described[name], ensure_ascii=False, indent=2) + "\n"
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from collection.export.codebook_document import write_codebook
 from collection.export.write import write_release
 from surveys.errors import DomainError
 from surveys.models import Study
@@ -30,6 +31,13 @@ class Command(BaseCommand):
             help="also release people who came while the study was a pilot",
         )
 
+        parser.add_argument(
+            "--codebook",
+            action="store_true",
+            help="also describe it: every column with its statistics, as HTML, Markdown and, where "
+            "WeasyPrint is installed, PDF",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             rows = write_release(
@@ -38,12 +46,15 @@ class Command(BaseCommand):
                 options["order"],
                 with_pilot=options["with_pilot"],
             )
+            described = write_codebook(options["out"]) if options["codebook"] else []
         except OSError as error:
             raise CommandError(f"Cannot write the release: {error}") from error
         except DomainError as error:
             raise CommandError(error.message) from error
         for name, number in rows.items():
             self.stdout.write(f"{name}: {number}")
+        for path in described:
+            self.stdout.write(path.name)
 
 
 def find(slug: str) -> Study:
