@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from collection import registry
+from collection.export.tables import MODELS
 from collection.llm import addresses
 from collection.llm.client import OURS
 from collection.models import ModelEndpoint
@@ -62,6 +63,9 @@ class EndpointForm(Watched):
         if isinstance(field, forms.ChoiceField):  # absent from the pages that only show
             field.choices = key_choices(self.instance.key_name)
 
+        for name, column in MODELS.by_key.items():
+            if name in self.fields and not self.fields[name].help_text:
+                self.fields[name].help_text = _("%s. Released in models.jsonl.") % column.label
         if "tags" in self.fields:
             self.initial["tags"] = ", ".join(self.instance.tags)
 

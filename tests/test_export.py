@@ -69,6 +69,10 @@ TEXTS = 4 * 2 + 13 + (6 * 2 + 4 * 3 + 3 * 2) + (6 * 6 + 4 * 6 + 3 * 3)
 """Of the cast: of the survey, feedback, prompts, replies."""
 
 
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 def test_it_works(study: Study, cast: dict[str, Participant], tmp_path: Path) -> None:
     assert write_release(study, tmp_path / "out") == {
         "survey.jsonl": 4,
@@ -264,7 +268,7 @@ def test_nothing_that_identifies_a_person_is_released(study: Study, tmp_path: Pa
     person = make_person(study)
     converse(person)
     write_release(study, tmp_path)
-    everything = "".join(path.read_text() for path in tmp_path.iterdir())
+    everything = "".join(path.read_text() for path in files_in(tmp_path))
     assert person.key not in everything
     assert str(person.seed) not in everything
 
@@ -657,7 +661,7 @@ def test_a_release_that_fails_leaves_the_earlier_one(
 ) -> None:
     make_person(study)
     write_release(study, tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_bytes() for path in files_in(tmp_path)}
     make_person(study, minute=1)
 
     def fail(*_args: object) -> Iterator[Row]:
@@ -667,7 +671,7 @@ def test_a_release_that_fails_leaves_the_earlier_one(
     monkeypatch.setitem(rows.MAKERS, "models", fail)
     with pytest.raises(RuntimeError, match="half-way"):
         write_release(study, tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in files_in(tmp_path)} == before
 
 
 # Downloads
@@ -706,9 +710,11 @@ def test_staff_download_everything(
     body = content(get(download_all, user, "prism"))
     write_release(study, tmp_path)
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
-        assert set(archive.namelist()) == {f"prism/{path.name}" for path in tmp_path.iterdir()}
-        for path in tmp_path.iterdir():
-            assert archive.read(f"prism/{path.name}") == path.read_bytes()
+        assert set(archive.namelist()) == {
+            f"prism/{path.relative_to(tmp_path)}" for path in files_in(tmp_path)
+        }
+        for path in files_in(tmp_path):
+            assert archive.read(f"prism/{path.relative_to(tmp_path)}") == path.read_bytes()
     assert content(get(download_all, user, "prism")) == body
 
 

@@ -157,7 +157,7 @@ def test_it_works(walk: Walk, refract: Refract, tmp_path: Path) -> None:
     assert row["num_completed_conversations"] == 6
     assert row["included_in_balanced_subset"] is True
     assert row["location"]["reside_country"] == "Kenya"
-    everything = "".join(file.read_text() for file in folder.iterdir())
+    everything = "".join(file.read_text() for file in folder.rglob("*.json*"))
     assert "carol-pid" not in everything
     assert "carol-session" not in everything
     conversations = [

@@ -16,6 +16,8 @@ MOST_BARS = 26
 """Scores from 1 to 100 make 25 bars of four."""
 TAIL = 0.995
 """The share of values that is drawn to scale where the rest lies far out."""
+INK = "#2b4f81"
+"""Where no style sheet reaches into the picture: in a PDF."""
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -84,10 +86,10 @@ def histogram(drawn: Bars, label: str, width: int = 240, height: int = 48) -> Sa
         if number
     )
     return format_html(
-        '<svg class="hist" color="#2b4f81" viewBox="0 0 {} {}" width="{}" height="{}" '
-        'role="img" aria-label="{}">'
+        '<svg class="hist" color="{}" viewBox="0 0 {} {}" width="{}" height="{}" role="img" '
+        'aria-label="{}">'
         '<path d="M0 {}H{}" stroke="currentColor" stroke-opacity=".35"/>{}</svg>',
-        *(width, height, width, height, label, _n(height - 0.5), width),
+        *(INK, width, height, width, height, label, _n(height - 0.5), width),
         format_html_join(
             "",
             '<rect x="{}" y="{}" width="{}" height="{}" fill="currentColor" fill-opacity="{}"/>',
@@ -99,10 +101,11 @@ def histogram(drawn: Bars, label: str, width: int = 240, height: int = 48) -> Sa
 def share(part: float) -> SafeString:
     """A bar for one of several values. part: of one."""
     return format_html(
-        '<svg class="share" color="#2b4f81" viewBox="0 0 100 8" width="100" height="8" '
+        '<svg class="share" color="{}" viewBox="0 0 100 8" width="100" height="8" '
         'aria-hidden="true">'
         '<rect width="100" height="8" fill="currentColor" fill-opacity=".12"/>'
         '<rect width="{}" height="8" fill="currentColor"/></svg>',
+        INK,
         _n(100 * min(max(part, 0), 1)),
     )
 
