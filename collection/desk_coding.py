@@ -274,7 +274,7 @@ def wanted(request: HttpRequest, study: Study, question: str, mine: Any) -> Desc
 
 
 def heading(study: Study, asked: Question) -> dict[str, Any]:
-    name = asked.label or asked.text
+    name = asked.text or asked.label
     return {
         "title": _("Coding of %(question)s in %(study)s")
         % {"question": asked.code, "study": study},
