@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Max
 
 from collection.models import IMPORTED_DRAW, EndpointVersion, ModelCall, ModelEndpoint
 from surveys import versions
@@ -17,15 +17,20 @@ from surveys.models import Study
 FIRST = "As it was when its first version was kept."
 
 
+MANY_CALLS = 50_000
+"""Beyond so many, what goes over all of them is counted …"""
 KEPT_S = 60
-"""Of what goes over all calls ever made."""
+"""… no more often than this."""
 
 
 def calls_so_far() -> tuple[dict[int, int], dict[str, dict[int, int]]]:
     """(endpoint -> how often it was drawn for an opening turn, outcome -> endpoint -> calls)
 
-    As of a minute ago at most.
+    Where there are very many, as of a minute ago at most.
     """
+    newest = ModelCall.objects.aggregate(pk=Max("pk"))["pk"] or 0
+    if newest < MANY_CALLS:
+        return count_calls()
     found: tuple[dict[int, int], dict[str, dict[int, int]]] = cache.get_or_set(
         "registry/calls", count_calls, KEPT_S
     )

@@ -19,8 +19,9 @@ MORE: Mapping[str, int] = {}
 
 
 @pytest.fixture
-def study(settings: Any) -> Study:
-    """With some people, and nothing kept between two requests."""
+def study(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """With some people, more than a page lists; nothing is kept between two requests."""
+    monkeypatch.setattr("surveys.desk.LISTED", 2)
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
     return crowd.make(10)
 
@@ -43,7 +44,26 @@ def test_pages_take_the_same_queries_for_more_people(study: Study) -> None:
     bulk.write(crowd.Crowd(study, crowd.size_for(20), first=100).batches())
     many = queries(client, study)
     assert {"admin:surveys_response_changelist", desk_pages.LIVE} <= many.keys()
-    grown = {name: (few[name], many[name]) for name in few if many[name] > few[name]}
+    # One more is for the keys of a page, which a list asks for once it has two.
+    grown = {name: (few[name], many[name]) for name in few if many[name] > few[name] + 1}
     assert grown == {}
     over = {name: number for name, number in many.items() if number > MORE.get(name, USUAL)}
     assert over == {}
+
+
+def test_a_list_says_where_it_stops_counting(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("surveys.desk.COUNTED", 60)
+    client = desk_pages.signed_in()
+    found = client.get("/admin/surveys/response/?p=2").content.decode()
+    assert "more than 60" in found
+    assert found.count("<tr") > 5
+    assert "more than" not in client.get("/admin/surveys/participant/").content.decode()
+
+
+def test_a_study_with_many_people_says_why_it_cannot_be_deleted(study: Study) -> None:
+    client = desk_pages.signed_in()
+    people = study.participants.count()
+    path = f"/admin/surveys/study/{study.pk}/delete/"
+    assert f"{people} participants" in client.get(path).content.decode()
+    client.post(path, {"post": "yes"})
+    assert study.participants.count() == people
