@@ -29,6 +29,7 @@ from django.utils.translation import gettext as _
 
 from collection import disclosure, dossier, releases
 from collection.export import manifest
+from collection.export.codebook_document import write_codebook
 from collection.export.plan import Plan
 from collection.export.selection import Choice
 from collection.export.validate import validate
@@ -48,7 +49,7 @@ PACKED = {".parquet", ".pdf", ".png"}
 PIECE = 1 << 20
 State = Release.State
 
-WRITERS: list[Callable[[Path], object]] = []
+WRITERS: list[Callable[[Path], object]] = [write_codebook]
 """What else writes into the folder of a release, once the data are there: the codebook."""
 
 

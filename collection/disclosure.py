@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from collection import personal
 from collection.models import Conversation
 from surveys.models import Identity, Invitation, Participant, Study, Submission
 from surveys.models.people import ParticipantQuerySet
@@ -28,7 +29,8 @@ Row = Mapping[str, Any]
 
 def undecided_pii(study: Study) -> int:
     """Texts that a detector took for personal information and nobody has judged yet."""
-    return 0
+    rows = personal.reviews(study).filter(is_flagged=True, is_personal__isnull=True)
+    return rows.count()
 
 
 @dataclass(frozen=True)

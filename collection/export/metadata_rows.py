@@ -63,9 +63,10 @@ Findings = Mapping[str, detecting.Found]
 def metadata_rows(plan: Plan) -> Iterator[Row]:
     judged = personal.manual_flags(plan.study)
     for text, found in findings(plan):
-        values = text.ids | flags(found)
-        place = (text.written.kind, text.written.row)
-        values["pii_manual_flag"] = judged.get(place) if values["pii_flag"] else None
+        values = text.ids | flags(found) | {"pii_manual_flag": None}
+        verdict = judged.get((text.written.kind, text.written.row))
+        if verdict is not None:  # what a reviewer saw, a detector may have missed
+            values |= {"pii_flag": True, "pii_manual_flag": verdict}
         yield plan.book.metadata.row(values, plan.order)
 
 

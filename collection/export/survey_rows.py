@@ -44,7 +44,7 @@ def draw_samples(plan: Plan) -> samples.Report:
 
 def facts(plan: Plan) -> Iterator[tuple[ReleasedUser, Participant, Row]]:
     """What samples are drawn by, as the survey's row has it."""
-    for user, person in people(plan, "responses", "orders", "assignments"):
+    for user, person in people(plan, CODED, "orders", "assignments"):
         # Of others nothing is asked, and this is most of the time that a row takes.
         is_asked = person.released_locale in samples.COLUMNS
         yield user, person, cells(said_by(person, sheet_of(person))) if is_asked else {}
