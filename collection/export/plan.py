@@ -73,7 +73,7 @@ def make_plan(
         tuple(map(Protocol.model_validate_json, earlier)),
     )
     assert book.survey  # refused before a row is written
-    return Plan(study, selection, book, order, with_pilot, protocols, choice)
+    return Plan(study, selection, book, order, with_pilot, protocols, choice=choice)
 
 
 def plan_of_import(study: Study, order: KeyOrder) -> Plan:

@@ -63,13 +63,6 @@ class Command(BaseCommand):
             "WeasyPrint is installed, PDF",
         )
 
-        parser.add_argument(
-            "--codebook",
-            action="store_true",
-            help="also describe it: every column with its statistics, as HTML, Markdown and, where "
-            "WeasyPrint is installed, PDF",
-        )
-
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             rows = write_release(
