@@ -159,7 +159,7 @@ def this_round(rows: QuerySet[Any] | None = None) -> QuerySet[Judgement]:
     return found if rows is None else found.filter(description__in=rows)
 
 
-def open_rows(study: Study, question: str) -> QuerySet[Description]:
+def open_rows(study: Study, question: str) -> QuerySet[Any]:
     """Not settled, with `judged`: how many have judged it in this round."""
     now = Q(judgements__round=F("round"))
     rows = Description.objects.filter(study=study, question=question, category="")

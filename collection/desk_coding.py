@@ -163,7 +163,7 @@ class CodingPages:
             together = {"together": "together" in request.POST}
             return self.answer(request, study, asked, coding.settle, "settled", "settle", together)
         waiting = coding.to_settle(study, question)
-        asked_for = number_of(request.GET.get("unit"))
+        asked_for = number_of(request.GET.get("unit")) or 0
         row = waiting.filter(pk=asked_for).first() or waiting.first()
         names = coding.choices(asked)
         said = list(row.judgements.filter(round=row.round)) if row else []
@@ -189,7 +189,7 @@ class CodingPages:
         """Keep a judgement, or what settles two, and go on to the next."""
         at = reverse(f"admin:surveys_study_coding_{page}", args=[study.pk, asked.code])
         row = Description.objects.filter(
-            pk=number_of(request.POST.get("unit")), study=study, question=asked.code
+            pk=number_of(request.POST.get("unit")) or 0, study=study, question=asked.code
         ).first()
         if row is None:
             messages.error(request, _("Whoever typed this has withdrawn. Here is the next one."))

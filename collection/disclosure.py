@@ -253,9 +253,7 @@ def advice(
     rows: Sequence[Row], columns: list[str], threshold: int, small: int
 ) -> Iterator[dict[str, Any]]:
     """The step that helps most, then the next, until nobody is in a small cell or none helps."""
-    taken: dict[str, Callable[[Row], str]] = {
-        column: (lambda row, at=column: value_at(row, at)) for column in columns
-    }
+    taken = {column: at_path(column) for column in columns}
     at = {column: column for column in columns}
     while small:
         tried = [

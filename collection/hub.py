@@ -82,7 +82,7 @@ def run(key: int) -> bool:
 
 
 def in_words(error: Exception) -> str:
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status: int | None = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
         return _("The hub refuses REFRACT_HUB_TOKEN for this repository.")
     if status is not None:

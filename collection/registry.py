@@ -31,9 +31,10 @@ def calls_so_far() -> tuple[dict[int, int], dict[str, dict[int, int]]]:
     newest = ModelCall.objects.aggregate(pk=Max("pk"))["pk"] or 0
     if newest < MANY_CALLS:
         return count_calls()
-    found: tuple[dict[int, int], dict[str, dict[int, int]]] = cache.get_or_set(
+    found: tuple[dict[int, int], dict[str, dict[int, int]]] | None = cache.get_or_set(
         "registry/calls", count_calls, KEPT_S
     )
+    assert found is not None
     return found
 
 

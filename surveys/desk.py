@@ -1,7 +1,7 @@
 """What all pages of the desk share: their look, who may open them, and that it is noted."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.admin import RelatedFieldListFilter, display
 from django.core.exceptions import PermissionDenied
@@ -94,7 +94,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
         first = (number - 1) * self.per_page
         last = min(first + self.per_page, self.count)
         keys = list(rows.values_list("pk", flat=True)[first:last])
-        return self._get_page(rows.filter(pk__in=keys), number, self)
+        return Page(rows.filter(pk__in=keys), number, self)
 
 
 class DeskAdmin(ModelAdmin):  # type: ignore[misc]
@@ -335,7 +335,7 @@ def dependents(model: type[Model], rows: list[Any]) -> list[tuple[str, bool, typ
         on_delete = getattr(relation, "on_delete", None)
         if on_delete not in (CASCADE, PROTECT, RESTRICT):
             continue
-        other = cast("type[Model]", relation.related_model)
+        other = relation.related_model
         number = other._base_manager.filter(**{f"{relation.field.name}__in": rows}).count()
         if number:
             words = f"{number} {other._meta.verbose_name_plural}"

@@ -38,7 +38,7 @@ class EndpointShown(serializers.ModelSerializer):
 
     class Meta:
         model = ModelEndpoint
-        fields = (*FACTS, "input_price", "output_price", "studies")
+        fields: tuple[str, ...] = (*FACTS, "input_price", "output_price", "studies")
 
 
 class DayShown(serializers.Serializer):

@@ -40,7 +40,7 @@ class Whole(serializers.IntegerField):
     def to_internal_value(self, data: Any) -> int:
         if not isinstance(data, int) or isinstance(data, bool):
             self.fail("invalid")
-        return data
+        return int(data)
 
 
 class Number(serializers.FloatField):
@@ -54,7 +54,7 @@ class Truth(serializers.BooleanField):
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
             self.fail("invalid", input=data)
-        return data
+        return bool(data)
 
 
 class Address(serializers.URLField):

@@ -109,8 +109,9 @@ def talks(study: Study, with_pilot: bool) -> QuerySet[Any]:
     turns = Interaction.objects.filter(state=Interaction.State.RATED)
     whole = complete.annotate(turns=number_of(turns), rated=number_of(rated))
     all_lines = len(tables.PERFORMANCE.keys) + len(tables.CHOICE.keys)
-    found: QuerySet[Any] = whole.filter(turns__gte=MIN_TURNS, rated__gte=all_lines)
-    return found.annotate(at=F("closed_at"))
+    found = whole.filter(turns__gte=MIN_TURNS, rated__gte=all_lines)
+    dated: QuerySet[Any] = found.annotate(at=F("closed_at"))
+    return dated
 
 
 def number_of(rows: QuerySet[Any]) -> Any:

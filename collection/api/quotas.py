@@ -139,7 +139,7 @@ def problems(form: QuotaForm) -> dict[str, list[str]]:
     if form.problems:
         return {"csv": form.problems}
     names = {"__all__": WHOLE, "text": "csv"}
-    return {names.get(name, name): list(said) for name, said in form.errors.items()}
+    return {names.get(name, name): list(map(str, said)) for name, said in form.errors.items()}
 
 
 def stand_of(study: Study, key: int, people: str) -> dict[str, Any]:

@@ -123,7 +123,8 @@ def parameter(document: dict[str, Any], one: dict[str, Any]) -> Row:
 
 
 def answer(document: dict[str, Any], number: str, response: dict[str, Any]) -> Answer:
-    kind, media = next(iter(response.get("content", {}).items()), ("", {}))
+    content: dict[str, dict[str, Any]] = response.get("content") or {"": {}}
+    kind, media = next(iter(content.items()))
     is_json = kind == "application/json" and number < "4"
     return Answer(
         number,

@@ -36,7 +36,8 @@ def complete(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
         components[name]["additionalProperties"] = False
     for operation in operations(result):
         give_examples(operation)
-    return without(result, "x-spec-enum-id")
+    whole: dict[str, Any] = without(result, "x-spec-enum-id")
+    return whole
 
 
 def without(part: Any, name: str) -> Any:
@@ -56,7 +57,7 @@ def strict_names() -> set[str]:
     return names | {f"Patched{name}" for name in names}
 
 
-def descendants(kind: type) -> Iterator[type]:
+def descendants(kind: type[Any]) -> Iterator[type[Any]]:
     for below in kind.__subclasses__():
         yield below
         yield from descendants(below)

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.forms.models import model_to_dict
@@ -44,7 +45,7 @@ class ProtocolField(Document):
     def to_internal_value(self, data: Any) -> Any:
         try:
             return forms.checked(Protocol, super().to_internal_value(data))
-        except forms.ValidationError as error:
+        except ValidationError as error:
             raise serializers.ValidationError(error.messages) from error
 
 
@@ -211,7 +212,7 @@ class StudyChanges(Strict):
     def validate_consent(self, value: Any) -> Any:
         try:
             return forms.checked_texts(value)
-        except forms.ValidationError as error:
+        except ValidationError as error:
             raise serializers.ValidationError(error.messages) from error
 
     def validate_endpoints(self, value: list[str]) -> list[ModelEndpoint]:
@@ -238,7 +239,7 @@ class NewStudy(StudyChanges):
         max_length=LENGTH_LIMIT,
         help_text="The text of a study's YAML file, as `/design/` gives it.",
     )
-    mark = None
+    mark: Any = None
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         if "file" in values and {"preset", "protocol"} & set(values):

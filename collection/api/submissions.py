@@ -74,7 +74,7 @@ def rows_of(study: Study) -> QuerySet[Any]:
     newest = Review.objects.filter(participant=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     signals = reviewing.current_signals().order_by("check_name")
     people = reviewing.with_weight(reviewing.with_decision(submitted(study)))
-    rows = reviewing.with_conversations(people).annotate(seen=Subquery(newest))
+    rows: QuerySet[Any] = reviewing.with_conversations(people).annotate(seen=Subquery(newest))
     return rows.prefetch_related(
         "study", "instrument", "version", Prefetch("quality_runs", signals, to_attr="signals")
     )

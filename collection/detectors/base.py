@@ -26,14 +26,16 @@ class Detector(Protocol):
     name: str
     """Of the results. `pii` (with a list `found`) and `language` (with `language`, an ISO code)
     fill those columns of metadata.jsonl; all others are in flags.jsonl alone."""
-    title: str | Promise
-    """For researchers."""
     version: str
     """Of everything that decides what is found: with another one, all texts are done anew."""
     is_local: bool
     """Asks nobody: such a detector runs before each export, on the texts that lack it."""
     at_once: int
     """Texts per call of `detect`."""
+
+    @property
+    def title(self) -> str | Promise:
+        """For researchers."""
 
     def __init__(self, study: Study) -> None: ...
 

@@ -83,7 +83,7 @@ def offline_email() -> Any:
 
     known = TLDExtract(suffix_list_urls=(), cache_dir=None)
 
-    class Offline(EmailRecognizer):  # type: ignore[misc]
+    class Offline(EmailRecognizer):  # type: ignore[misc, unused-ignore]
         def validate_result(self, pattern_text: str) -> bool:
             return bool(known(pattern_text).fqdn)
 

@@ -122,12 +122,6 @@ class Codebook:
         return next(found, None)
 
     @property
-    def _task(self) -> ConversationTexts | None:
-        """The newest wording of the conversation task."""
-        found = (v.file.conversation for v in self.versions if v.file.conversation)
-        return next(found, None)
-
-    @property
     def _replies(self) -> int:
         return max(map(tables.most_replies, self.protocols))
 

@@ -113,8 +113,8 @@ def _values(entry: Entry) -> Iterator[str]:
         heads = ("Key", "", entry.pair_heads[0], "Share", entry.pair_heads[1], "Missing")
         yield from _table(heads, map(_pair, entry.pairs), ":-- :-- --: --: --: --:")
     if entry.lines:
-        heads = ("Key", "", "Missing", "Mean", "SD", "Min", "Max", "")
-        yield from _table(heads, map(_line, entry.lines), ":-- :-- --: --: --: --: --: :--")
+        columns = ("Key", "", "Missing", "Mean", "SD", "Min", "Max", "")
+        yield from _table(columns, map(_line, entry.lines), ":-- :-- --: --: --: --: --: :--")
 
 
 def _pair(pair: Pair) -> tuple[str, ...]:

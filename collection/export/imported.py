@@ -64,5 +64,5 @@ def packed(lines: Sequence[str]) -> bytes:
     return zlib.compress("\n".join(lines).encode(), level=1)
 
 
-def unpacked(data: bytes) -> list[str]:
+def unpacked(data: bytes | memoryview) -> list[str]:
     return zlib.decompress(data).decode().split("\n")

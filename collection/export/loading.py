@@ -128,7 +128,7 @@ def replies_of(loaded: Loaded, replies: QuerySet[Utterance]) -> QuerySet[Utteran
 
 def known(row: Model, **related: Model) -> None:
     """Related rows that need not be asked for."""
-    row._state.fields_cache.update(related)  # type: ignore[attr-defined]
+    row._state.fields_cache.update(related)
 
 
 def hand_out(

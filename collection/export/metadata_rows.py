@@ -251,7 +251,7 @@ def reply_texts(plan: Plan) -> Iterator[Placed]:
         found: dict[int, list[tuple[int, int, str]]] = {}
         fields = ("interaction__conversation", "pk", "interaction__turn", "model_response")
         for conversation, *rest in rows.values_list(*fields):
-            found.setdefault(conversation, []).append(tuple(rest))  # type: ignore[arg-type]
+            found.setdefault(conversation, []).append(tuple(rest))
         for user, released in batch:
             numbers = numbers_of(released)
             for row, turn, text in found.get(released.pk, ()):

@@ -127,7 +127,7 @@ def sample_report(
     chosen = subsets.drawn(eligible, wanted, sample)
     for user in selection.users:
         user.samples[sample] = user.pk in chosen
-    counts = Counter(one.cell for one in eligible)
+    counts: Counter[Cell | None] = Counter(one.cell for one in eligible)
     return (
         head
         | {"state": DRAWN, "note": None, "size": table.size, "census": census_of(table)}

@@ -50,7 +50,9 @@ def facts(plan: Plan) -> Iterator[tuple[ReleasedUser, Participant, Row]]:
         yield user, person, cells(said_by(person, sheet_of(person))) if is_asked else {}
 
 
-def people(plan: Plan, *related: str | Prefetch) -> Iterator[tuple[ReleasedUser, Participant]]:
+def people(
+    plan: Plan, *related: "str | Prefetch[Any]"
+) -> Iterator[tuple[ReleasedUser, Participant]]:
     found = Participant.objects.prefetch_related("instrument", "study", "came_by", *related)
     for batch in batches(plan.selection.users, PEOPLE_AT_ONCE):
         loaded = found.in_bulk([user.pk for user in batch])

@@ -1,7 +1,7 @@
 """One call of a moderation endpoint, strictly limited, and a name for each of its endings."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +88,7 @@ async def ask(spec: ModeratorSpec, texts: Sequence[str]) -> Moderated:
         async with httpx.AsyncClient(follow_redirects=False) as http:
             client = AsyncOpenAI(api_key=key, base_url=base, max_retries=0, http_client=http)
             answer = await litellm.amoderation(
-                input=list(texts),  # type: ignore[arg-type]
+                input=list(texts),
                 model=spec.litellm_model,
                 api_key=key,
                 client=client,
@@ -103,10 +103,11 @@ def base_of(spec: ModeratorSpec, key: str) -> str:
     if spec.api_base:
         return spec.api_base
     import litellm
+    from litellm.exceptions import BadRequestError
 
     try:
         _model, provider, _key, base = litellm.get_llm_provider(spec.litellm_model, api_key=key)
-    except litellm.BadRequestError as error:
+    except BadRequestError as error:
         raise NoProvider(f"litellm knows no provider of {spec.litellm_model}") from error
     return OPENAI if provider == "openai" or not base else str(base)
 
@@ -158,5 +159,5 @@ def as_mapping(found: Any) -> dict[str, Any]:
     from openai.types.moderation import Categories
 
     own = {name: field.alias or name for name, field in Categories.model_fields.items()}
-    pairs = dict(found).items() if found else ()
+    pairs: Iterable[tuple[str, Any]] = dict(found).items() if found else ()
     return {storable(own.get(name, name)): value for name, value in pairs if value is not None}

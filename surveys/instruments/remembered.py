@@ -38,7 +38,7 @@ def remembered(
         return function(of.it, *args, **kwargs)
 
     @wraps(function)
-    def asked(of: Of, *args: Rest.args, **kwargs: Rest.kwargs) -> Found:
+    def asked(of: Of, /, *args: Rest.args, **kwargs: Rest.kwargs) -> Found:
         return answer(Same(of), *args, **kwargs)  # type: ignore[arg-type]
 
     return asked
