@@ -30,7 +30,7 @@ class Program:
         self.client = Client()
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        sent = {} if body is None else {"data": json.dumps(body)}
+        sent: dict[str, Any] = {} if body is None else {"data": json.dumps(body)}
         return self.client.generic(
             method.upper(),
             f"/api/v1/{path}",

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from collection.export import check_subsets
 from collection.export.codebook import Codebook
 from collection.export.columns import Column, Table
+from collection.export.known import Known
 from collection.export.lines import NAN, Deviation, File
 from collection.export.shape import HAS_TYPE
 from collection.export.tables import USER_ITEM
@@ -165,5 +167,5 @@ def found(mutation: Mutation, folder: Path, book: Codebook, scratch: Path) -> It
         name: File(folder / f"{name}.jsonl", f"{name}.jsonl") for name in book.tables
     }
     files[mutation.file] = File(path, path.name)
-    yield from check_all(files, book)
+    yield from check_all(files, book, Known(), check_subsets.Subsets())
     yield from check_manifest(folder, files)

@@ -393,8 +393,8 @@ def path_of(address: Address, country: Country) -> str:
     if address.name.startswith("api-"):
         rows = {"quota": QuotaTable, "endpoint": ModelEndpoint}
         kind = rows.get(address.name.removeprefix("api-"), Participant)
-        found = {"completed_at__isnull": False} if kind is Participant else {}
-        values["key"] = kind._default_manager.filter(**found).earliest("pk").pk
+        only = {"completed_at__isnull": False} if kind is Participant else {}
+        values["key"] = kind._default_manager.filter(**only).earliest("pk").pk
     if address.name.endswith("_vouch"):
         values["pk"] = values["vouch"]
     route = route.replace("(?P<url>.*)", "nowhere/").replace("api/.*", "api/nowhere/")

@@ -130,9 +130,9 @@ def test_what_stays_ambiguous_is_prefer_not_to_say(
 ) -> None:
     typing(study, 0, ethnicity="human", gender="yes")
     coding.sync(study)
-    for row in Description.objects.all():
+    for each in Description.objects.all():
         for name in ("ada", "ben"):
-            say(signed_in(judges[name]), study, row, "prefer_not_to_say")
+            say(signed_in(judges[name]), study, each, "prefer_not_to_say")
     (row,) = released(study, tmp_path)
     assert row["gender"] == "Prefer not to say"
     assert row["ethnicity"] == {

@@ -18,6 +18,7 @@ from collection.models import (
     Interaction,
     ModelCall,
     TextReview,
+    TextScan,
     Utterance,
 )
 from surveys import enrolment, retention, veil
@@ -154,14 +155,14 @@ def test_scanning_again_does_no_more(study: Study, jane: Participant, reviewer: 
     assert personal.scan_all() == 0
     first = Interaction.objects.get(turn=0)
     say(reviewer, study, "prompt", first, MAIL)
-    personal.TextScan.objects.update(detectors="of another version")
+    TextScan.objects.update(detectors="of another version")
     assert personal.scan_all() == 0
     assert TextReview.objects.get(interaction=first).is_personal
     Response.objects.filter(question="system_string").update(
         value={"text": "Call +44 20 7946 0958"}
     )
     assert personal.scan_all() == 0  # looked through already, and nobody changes a sent survey
-    personal.TextScan.objects.update(detectors="of another version")
+    TextScan.objects.update(detectors="of another version")
     assert personal.scan_all() == 1
 
 

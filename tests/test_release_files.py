@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
@@ -276,6 +276,7 @@ def test_wide_is_what_prisms_pivot_makes(folder: Path) -> None:
     index = ["interaction_id", "conversation_id", "turn", "user_prompt", "user_id", "suffix"]
     long["suffix"] = long.groupby("interaction_id").cumcount().map(dict(enumerate("abcd")))
     pivot = long.set_index(index).unstack(level="suffix")
+    assert isinstance(pivot, pd.DataFrame)
     pivot.columns = ["_".join(pair) for pair in pivot.columns]
     wide = pd.read_json(folder / "wide.jsonl", lines=True)
     assert list(wide.columns) == list(pivot.reset_index().columns)

@@ -27,13 +27,13 @@ class Table:
         self._fields = [(f.attname, converter(f)) for f in model._meta.concrete_fields]
         self._defaults = {f.attname: f.get_default() for f in model._meta.concrete_fields}
         self.name = connection.ops.quote_name(model._meta.db_table)
-        quoted = (connection.ops.quote_name(f.column) for f in model._meta.concrete_fields)
-        self.columns = ", ".join(quoted)
+        columns = (f.column for f in model._meta.concrete_fields if f.column)
+        self.columns = ", ".join(map(connection.ops.quote_name, columns))
 
     def row(self, values: Values) -> tuple[Any, ...]:
         if unknown := values.keys() - self._defaults.keys():
             raise TypeError(f"{self.name} has no {', '.join(sorted(unknown))}")
-        whole = self._defaults | values
+        whole = {**self._defaults, **values}
         return tuple(convert(whole[name]) for name, convert in self._fields)
 
     def insert(self, rows: Iterable[Values]) -> None:

@@ -13,7 +13,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import Model
-from django.http import HttpResponse
+from django.http import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -55,7 +55,7 @@ class Page(NamedTuple):
 
 class Answer(NamedTuple):
     page: Page
-    response: HttpResponse
+    response: HttpResponseBase
 
 
 def addresses(
