@@ -432,6 +432,18 @@ class Parameters(Gathering):
         return {"counts": in_order(self.counts)}
 
 
+@dataclass
+class Nested(Gathering):
+    """What has a form of its own: only whether it is there."""
+
+    def take(self, values: list[Any]) -> int:
+        whole = dict if self.column.kind == "json" else list
+        return sum(isinstance(value, whole) for value in values)
+
+    def found(self) -> dict[str, Any]:
+        return {}
+
+
 @dataclass(kw_only=True)
 class History(Gathering):
     """Messages of people and of models, each kind as a dict of its own."""
@@ -483,6 +495,8 @@ def gatherer(column: Column, path: str, book: Codebook) -> Gathering:
             return Shares(column, path)
         case "parameters":
             return Parameters(column, path)
+        case "json" | "list of dicts":
+            return Nested(column, path)
         case "history":
             return History(
                 column=column,
