@@ -249,7 +249,9 @@ class DeskAdmin(ModelAdmin):  # type: ignore[misc]
             if not is_kept and model in admins
             if not admins[model].has_delete_permission(request)
         }
-        return [*map(str, rows), *gone], {self.opts.verbose_name_plural: len(rows)}, needed, kept
+        numbers = {self.opts.verbose_name_plural: len(rows)}
+        # The page names what lacks a permission before it names what stands in the way.
+        return [*map(str, rows), *gone], numbers, set() if kept else needed, kept
 
     def page_context(self, row: Any) -> dict[str, Any]:
         return {}
