@@ -23,7 +23,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from collection.export import codebook_document, documents, pdf, schemas, summaries
 from collection.export.codebook import Codebook, described
-from collection.export.codebook_document import DOCUMENTS, book_of, write_codebook
+from collection.export.codebook_document import DOCUMENTS, Format, book_of, write_codebook
 from collection.export.codebook_markdown import escaped
 from collection.export.columns import Column, Kind
 from collection.export.counting import Binned, Distinct, Moments
@@ -34,11 +34,11 @@ from collection.export.validate import validate
 from collection.export.write import write_release
 from surveys.errors import DomainError
 from surveys.instruments.load import FOLDER, read
-from tests.export_cast import converse, make_cast, make_person, make_study
+from tests.export_cast import START, converse, make_cast, make_person, make_study
 
 Row = dict[str, Any]
 
-TEXTS = ("html", "md")
+TEXTS: tuple[Format, ...] = ("html", "md")
 TYPED = "Xyzzy plugh, said nobody else."
 HOSTILE = "a|b <script>alert(1)</script> `c` [d](e) *f* &amp; --> ![g](h)"
 
@@ -57,7 +57,7 @@ def template(
         answers = {"self_description": {"text": TYPED}, "system_string": {"text": HOSTILE}}
         eve = make_person(study, minute=5, answers=answers, recruitment_id=HOSTILE)
         converse(eve, prompt=TYPED, reply=HOSTILE)
-        eve.pages.create(page="primer", shown_at=eve.consent_shown_at)
+        eve.pages.create(page="primer", shown_at=START)
         write_release(study, folder)
         transaction.set_rollback(True)
     write_codebook(folder, TEXTS)
@@ -100,7 +100,7 @@ def test_it_works(folder: Path) -> None:
     for table in book_of(folder).tables.values():
         if table.name != "metadata":  # no detector ran
             assert set(table.key_order) <= heads
-    links = {a["href"].removeprefix("#") for a in page.select("nav a")}
+    links = {str(a["href"]).removeprefix("#") for a in page.select("nav a")}
     assert links <= {tag["id"] for tag in page.select("[id]")}
     assert not page.select("script, link, img, iframe")  # it needs nothing but itself
 
@@ -201,7 +201,7 @@ def compare(summary: Summary, series: Any) -> set[str]:
         dicts = series.dropna()
         if summary.unique is not None:
             assert summary.unique == dicts.map(str).nunique()
-        found = {kind}
+        found: set[str] = {kind}
         for part in summary.parts:
             found |= compare(part, dicts.map(lambda value, key=part.column.key: value[key]))
         return found
@@ -217,6 +217,7 @@ def compare(summary: Summary, series: Any) -> set[str]:
             if len(known) > 1:
                 assert summary.numbers.sd == pytest.approx(numbers.std())
     if kind in ("categorical", "binary"):
+        assert summary.counts is not None
         assert summary.counts == known.value_counts().to_dict()
         assert sorted(summary.counts.values(), reverse=True) == list(summary.counts.values())
     if kind in ("datetime", "date"):

@@ -10,7 +10,8 @@ from django.utils.safestring import SafeString
 
 from collection.export import pictures
 from collection.export.columns import Column
-from collection.export.summaries import FileSummary, Numbers, Summary
+from collection.export.counting import Numbers
+from collection.export.summaries import FileSummary, Summary
 
 MOST_ROWS, MOST_ROWS_WITHIN = 24, 12
 """Values shown one by one; of more, so many of the most frequent. The second: within a dict."""
