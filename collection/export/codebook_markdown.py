@@ -110,7 +110,14 @@ def _values(entry: Entry) -> Iterator[str]:
     if entry.rest:
         yield from (escaped(entry.rest), "")
     if entry.pairs:
-        heads = ("Key", "", entry.pair_heads[0], "Share", entry.pair_heads[1], "Missing")
+        heads: tuple[str, ...] = (
+            "Key",
+            "",
+            entry.pair_heads[0],
+            "Share",
+            entry.pair_heads[1],
+            "Missing",
+        )
         yield from _table(heads, map(_pair, entry.pairs), ":-- :-- --: --: --: --:")
     if entry.lines:
         columns = ("Key", "", "Missing", "Mean", "SD", "Min", "Max", "")

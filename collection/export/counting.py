@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -99,12 +99,8 @@ class Binned:
         self._shift = 0
 
     def add(self, values: Iterable[float]) -> None:
-        scale: Callable[[float], int] = int
-        if self._fraction:
-            factor = 1 << self._fraction
-            scale = lambda value: math.floor(value * factor)  # noqa: E731
-        shift = self._shift
-        self._counts.update(scale(value) >> shift for value in values)
+        shift, factor = self._shift, 1 << self._fraction
+        self._counts.update([math.floor(value * factor) >> shift for value in values])
         while len(self._counts) > MOST_BINS:
             self._shift += 1
             merged: Counter[int] = Counter()

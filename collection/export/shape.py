@@ -18,7 +18,7 @@ TOO_LARGE = 2**63
 
 SCALAR = (str, int, float)
 
-ID_DIGITS = re.compile("0|[1-9][0-9]{0,17}")
+NUMBER = re.compile("(?:0|[1-9][0-9]{0,17})")
 DATETIME_FORM = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
 
@@ -312,9 +312,7 @@ def id_number(prefix: str, value: Any) -> int | None:
         return None
     digits = value.removeprefix(prefix)
     # Eighteen digits: more than any release has, and Python refuses to read thousands.
-    if not ID_DIGITS.fullmatch(digits):
-        return None
-    return int(digits)
+    return int(digits) if NUMBER.fullmatch(digits) else None
 
 
 class Sequence:

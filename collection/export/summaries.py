@@ -8,6 +8,8 @@ What people wrote is only ever measured. Counted by value are columns of closed 
 """
 
 import json
+import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from collection.export.codebook import Codebook
 from collection.export.columns import Column, Table
 from collection.export.counting import Binned, Bins, Distinct, Moments, Numbers
 from collection.export.documents import find_path
-from collection.export.shape import TOO_LARGE, id_number, is_date, is_datetime
+from collection.export.shape import NUMBER, TOO_LARGE, is_date, is_datetime
 from surveys.instruments.released import OTHER_TEXT
 
 Row = dict[str, Any]
@@ -108,10 +110,14 @@ def batches(path: Path) -> Iterator[tuple[list[Row], int]]:
         yield rows, bad
 
 
+# PRISM's own files have bare NaN, which stands for null. One decoder for all lines: json.loads
+# would make one for each.
+DECODER = json.JSONDecoder(parse_constant=lambda _token: None)
+
+
 def read(raw: bytes) -> Row | None:
     try:
-        # PRISM's own files have bare NaN, which stands for null.
-        row = json.loads(raw, parse_constant=lambda _token: None)
+        row = DECODER.decode(raw.removeprefix(BOM_UTF8).decode())
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
@@ -155,7 +161,8 @@ class Ids(Gathering):
     unique: Distinct = field(default_factory=Distinct)
 
     def take(self, values: list[Any]) -> int:
-        fit = [value for value in values if id_number(self.column.prefix, value) is not None]
+        is_id = re.compile(re.escape(self.column.prefix) + NUMBER.pattern).fullmatch
+        fit = [value for value in values if type(value) is str and is_id(value)]
         self.unique.add(fit)
         return len(fit)
 
@@ -196,7 +203,8 @@ class Closed(Gathering):
     further: int = 0
 
     def take(self, values: list[Any]) -> int:
-        found = Counter(value for value in values if type(value) is self.type)
+        kind = bool if self.column.kind == "binary" else str
+        found: Counter[Any] = Counter([value for value in values if type(value) is kind])
         allowed = self.column.allowed
         for value, number in found.items():
             if allowed and value not in allowed:
@@ -208,10 +216,6 @@ class Closed(Gathering):
         fit = {value: n for value, n in found.items() if not allowed or value in allowed}
         self.unique.add(map(str, fit))
         return sum(fit.values())
-
-    @property
-    def type(self) -> type:
-        return bool if self.column.kind == "binary" else str
 
     def found(self) -> dict[str, Any]:
         return {
@@ -235,7 +239,7 @@ class Amounts(Gathering):
         self.binned = Binned(0 if self.is_whole else FRACTION)
 
     def take(self, values: list[Any]) -> int:
-        fit = [value for value in values if self.fits(value)]
+        fit = self.fitting(values)
         self.unique.add(map(str, set(fit)))
         self.moments.add(fit)
         self.binned.add(fit)
@@ -243,11 +247,14 @@ class Amounts(Gathering):
             self.counts.update(fit)
         return len(fit)
 
-    def fits(self, value: Any) -> bool:
-        kind = type(value)
-        if not (kind is int or (kind is float and not self.is_whole)):
-            return False
-        return abs(value) < TOO_LARGE and (not self.column.allowed or value in self.column.allowed)
+    def fitting(self, values: list[Any]) -> list[Any]:
+        kinds = (int,) if self.is_whole else (int, float)
+        fit = [value for value in values if type(value) in kinds]
+        if fit and not -TOO_LARGE < min(fit) <= max(fit) < TOO_LARGE:
+            fit = [value for value in fit if abs(value) < TOO_LARGE]
+        if self.column.allowed:
+            fit = [value for value in fit if value in self.column.allowed]
+        return fit
 
     def found(self) -> dict[str, Any]:
         return {
@@ -342,7 +349,9 @@ class Dicts(Gathering):
     def take(self, values: list[Any]) -> int:
         fit = [value for value in values if isinstance(value, dict)]
         keys = self.expected
-        self.missing += sum(any(value.get(key) is None for key in keys) for value in fit)
+        # Most have all: told at once, for a release has millions.
+        holed = [v for v in fit if None in v.values() or len(v) < len(self.column.keys)]
+        self.missing += sum(any(value.get(key) is None for key in keys) for value in holed)
         for part, gathering in zip(self.column.keys, self.parts, strict=True):
             gathering.add([value.get(part.key) for value in fit])
         if self.is_scored:
