@@ -35,6 +35,8 @@ NOT_PARTICIPANTS = (
     "*/transcript.py",
     "*/workshop.py",
     "collection/alerts.py",
+    "collection/coding.py",
+    "collection/personal.py",
     "collection/presets.py",
     "collection/protocol_file.py",
     "collection/quality.py",
