@@ -2,6 +2,8 @@
 
 PORT ?= 8000
 PROCESSES ?= 2
+# Files of tests at once: more than processors, since many tests wait for servers.
+JOBS ?= 3
 REFRACT_DATA ?= var
 export REFRACT_DATA
 
@@ -14,6 +16,8 @@ MANAGE := $(BIN)/python manage.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # With the tests' settings, so that checking the code touches nobody's data.
 TEST_MANAGE := DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE)
+# Tests that drive Chromium are run apart: its event loop lets no other in.
+AT_ONCE := -n $(JOBS) --dist loadfile
 SCHEMA := static/refract/instrument.schema.json
 
 .NOTPARALLEL:
@@ -40,8 +44,9 @@ serve: .venv/.runs ## serve what is in REFRACT_DATA on 127.0.0.1:PORT; without d
 	@PYTHONPATH=platform exec $(BIN)/python -m config.web --port $(PORT)
 
 test: needs lint ## lint, type-check and run every test, embedded and on the full stack
-	$(BIN)/python -m pytest
-	REFRACT_TEST_STACK=full $(BIN)/python -m pytest -m "not browser and not servers"
+	$(BIN)/python -m pytest $(AT_ONCE) -m "not browser"
+	$(BIN)/python -m pytest $(AT_ONCE) -m "browser and not every_language"
+	REFRACT_TEST_STACK=full $(BIN)/python -m pytest $(AT_ONCE) -m "not browser and not servers"
 
 test-all: test ## the same, and participants' pages in every language, light and dark
 	$(BIN)/python -m pytest -m every_language
