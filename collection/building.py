@@ -30,10 +30,19 @@ from django.utils.translation import gettext as _
 from collection import disclosure, dossier, releases
 from collection.export import manifest
 from collection.export.codebook_document import write_codebook
+from collection.export.parquet import has_pyarrow
 from collection.export.plan import Plan
 from collection.export.selection import Choice
 from collection.export.validate import validate
-from collection.export.write import DESCRIPTIONS, EARLIEST_DATE, files_of, write_release
+from collection.export.write import (
+    DESCRIPTIONS,
+    EARLIEST_DATE,
+    JSONL,
+    PARQUET,
+    Options,
+    files_of,
+    write_release,
+)
 from collection.models import Release, ReleasedPerson
 from surveys import audit
 from surveys.errors import DomainError
@@ -226,6 +235,7 @@ def build(release: Release, folder: Path, telling: Telling) -> Made:
         folder,
         release.order,  # type: ignore[arg-type]
         with_pilot=release.with_pilot,
+        options=Options(formats=(JSONL, PARQUET) if has_pyarrow() else (JSONL,)),
         choice=choice,
         planned=plans.append,
     )

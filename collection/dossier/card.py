@@ -13,7 +13,7 @@ from collection.export.columns import Column, Kind
 
 DEFAULT = "utterances"
 """What load_dataset gives if nobody says which file."""
-FREE: set[Kind] = {"dict by question", "dict by utterance", "parameters"}
+FREE: set[Kind] = {"dict by question", "dict by utterance", "parameters", "json"}
 """Dicts whose keys differ by row: the library finds their types by itself."""
 TYPES: dict[Kind, str] = {
     "binary": "bool",
@@ -79,6 +79,8 @@ def feature(column: Column, book: Codebook) -> dict[str, Any]:
             inner: Any = {"struct": [feature(part, book) for part in column.keys]}
         case "history":
             inner = {"list": [feature(part, book) for part in items_of(book)]}
+        case "list of dicts":
+            inner = {"list": [feature(part, book) for part in column.keys]}
         case "list":
             inner = {"list": "string"}
         case "date" if column.digits == 10:

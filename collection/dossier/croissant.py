@@ -209,6 +209,6 @@ def field(
         if steps[1:]:
             within = ".".join(f"'{key}'" for key in steps[1:])
             found["source"]["transform"] = {"jsonPath": within}
-    if column.kind in ("history", "list"):
+    if column.kind in ("history", "list", "list of dicts"):
         found["repeated"] = True
     return found

@@ -13,6 +13,8 @@ TYPES: dict[Kind, str] = {
     "float": "number",
     "datetime": "datetime",
     "list": "array",
+    "list of dicts": "array",
+    "json": "any",
     "history": "array",
     "dict": "object",
     "dict by question": "object",

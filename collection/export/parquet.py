@@ -40,9 +40,13 @@ WRITING = {
 PARAMETERS = ("name", "value")
 
 
+def has_pyarrow() -> bool:
+    return find_spec("pyarrow") is not None
+
+
 def check_pyarrow() -> None:
     """Raises DomainError if it is not installed."""
-    if find_spec("pyarrow") is None:
+    if not has_pyarrow():
         raise DomainError(
             "pyarrow",
             "Parquet files need pyarrow, which is not installed here: "
