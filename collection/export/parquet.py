@@ -189,6 +189,11 @@ def _parameters(_column: Column, value: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"name": key, "value": str(parameter)} for key, parameter in value.items()]
 
 
+def _json(_column: Column, value: Any) -> str:
+    """What has a form of its own in every row stays JSON, as text."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 CHANGES: dict[str, Callable[[Column, Any], Any]] = {
     "datetime": _datetime,
     "date": _date,
@@ -198,4 +203,5 @@ CHANGES: dict[str, Callable[[Column, Any], Any]] = {
     "dict by question": _by_question,
     "dict by utterance": _by_utterance,
     "parameters": _parameters,
+    "json": _json,
 }

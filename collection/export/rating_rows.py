@@ -20,7 +20,7 @@ from surveys.sliders import Touch
 Row = dict[str, Any]
 
 REPLIES = Utterance.objects.only(
-    *("interaction", "within_turn_id", "position", "score"),
+    *("interaction_id", "endpoint_id", "within_turn_id", "position", "score"),
     *("was_touched", "first_value", "first_by", "moves", "ms_to_first_touch"),
 )
 NOWHERE: Row = dict.fromkeys(("conversation_id", "interaction_id", "utterance_id", "item"))
