@@ -36,7 +36,8 @@ def purge(study: Study) -> int:
     counts["identity"] = by_model.get(Identity._meta.label, gone)
     answers: list[tuple[Any, Any]] = purging.send(Study, study=study)
     for _receiver, (kind, number) in answers:
-        counts[kind] = counts.get(kind, 0) + number
+        if number:
+            counts[kind] = counts.get(kind, 0) + number
     total = sum(counts.values())
     if total:
         audit.write(audit.SERVER, "purged", study, study, counts=counts)

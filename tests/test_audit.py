@@ -55,9 +55,12 @@ def test_it_works(admin_client: Client, alice: Person, study: Study) -> None:
     assert "Title" in entry.details["fields"]
     assert "Wave 2" not in str(entry.details)
     admin_client.get(reverse("export-file", args=["prism", "survey"]))
-    assert (last().verb, last().details) == ("exported", {"file": "survey"})
+    assert (last().verb, last().details) == (
+        "exported",
+        {"file": "survey", "with_pilot": False},
+    )
     admin_client.get(reverse("export-all", args=["prism"]))
-    assert last().details == {"file": "zip"}
+    assert last().details == {"file": "zip", "with_pilot": False}
     text = admin_client.get(list_url(AuditEntry)).content.decode()
     for word in ("saw", "changed", "exported", "surveys.participant"):
         assert word in text

@@ -74,6 +74,8 @@ def differences(participant_id: int, sent: Sent, *, is_all: bool) -> list[str]:
 
     is_all: the person sent everything in this run, so that nothing more may be there.
     """
+    if not Participant.objects.filter(pk=participant_id).exists():
+        return ["the database no longer knows them"]
     stored = stored_of(participant_id)
     found: list[str] = []
     for name in ("answers", "prompts", "scores", "layouts"):
