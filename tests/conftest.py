@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("repeatable")
 
 STARTS_SERVERS = {"embedded", "full_stack", "stack", "run_embedded", "run_full_stack"}
 AT_ONCE = {"REFRACT_DEMO_LATENCY": "0"}
-DRIVES_CHROMIUM = {"browser", "page"}
+DRIVES_CHROMIUM = {"browser"}
 Run = Callable[..., Refract]
 """run(env={...}, processes=1): starts a Refract with a fresh copy of the demo study."""
 
