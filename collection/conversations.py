@@ -162,8 +162,8 @@ def start(participant: Participant, code: str) -> Conversation:
     if chosen is None:
         raise DomainError("unknown_type", _("Please choose one of the types on this page."))
     current = under_way(participant)
-    if current and current.interactions.exists():
-        return current
+    if current and (current.interactions.exists() or lock(current).interactions.exists()):
+        return current  # begun, perhaps in this moment in another tab
     if chosen.is_closed:
         raise DomainError(
             "closed_type",
@@ -263,7 +263,10 @@ def clean_prompt(conversation: Conversation, raw: str) -> str:
 
 def lock(conversation: Conversation) -> Conversation:
     """The conversation as it is now, locked: look only after this."""
-    locked = Conversation.objects.select_for_update().filter(pk=conversation.pk).first()
+    # In the order of its key: the model's own order joins the person's row and would lock that
+    # too, and two who wait for each other's row would be a deadlock.
+    rows = Conversation.objects.select_for_update(of=("self",)).order_by("pk")
+    locked = rows.filter(pk=conversation.pk).first()
     if locked is None:  # withdrawn meanwhile, in another tab
         raise DomainError("gone", _("You have stopped taking part."))
     # Not joined: nobody else should wait while a person, a study and a survey are read again.

@@ -80,7 +80,8 @@ def decide(
     submission: Submission, decision: Submission.Decision, body: Mapping[str, Any], by: str
 ) -> Delivery | None:
     """Store the decision and have it told to Prolific; elsewhere it is only stored (None)."""
-    row = Submission.objects.select_for_update().select_related("recruitment").get(pk=submission.pk)
+    rows = Submission.objects.select_for_update(of=("self",)).select_related("recruitment")
+    row = rows.get(pk=submission.pk)
     if row.status in SETTLED:
         raise DomainError(
             "settled",

@@ -1,6 +1,8 @@
 """A conversation through its pages: types, prompts, failures, the cap, finishing."""
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from collection import conversations
 from collection.models import Conversation, Interaction, ModelCall, Utterance
@@ -227,6 +229,14 @@ def test_the_type_can_change_until_the_first_message(alice: Person) -> None:
     alice.start("unguided")
     assert alice.conversation.conversation_type == "values guided"
     assert alice.row.conversations.count() == 1
+
+
+def test_a_locked_conversation_locks_nobody_else(alice: Person) -> None:
+    """Else a tab that starts one and a tab that talks wait for each other's row."""
+    alice.start()
+    with transaction.atomic(), CaptureQueriesContext(connection) as sent:
+        conversations.lock(alice.conversation)
+    assert "surveys_participant" not in sent[-1]["sql"]
 
 
 def test_types_stand_in_an_order_of_ones_own(study: Study) -> None:
