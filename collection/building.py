@@ -338,6 +338,7 @@ def people_of(release: Release, plan: Plan) -> list[ReleasedPerson]:
             conversations=[
                 [c.pk, c.number, c.first_interaction, c.first_utterance] for c in user.conversations
             ],
+            calls=[[pk, number] for pk, number in user.calls.items()],
         )
         for user in plan.selection.users
     ]

@@ -334,7 +334,7 @@ def test_a_withdrawal_reaches_every_release(
     assert lines(folder, "survey") == [
         row for row in lines(old, "survey") if row["self_description"] and keeps(row, two, cast)
     ]
-    for name in ("conversations", "utterances", "assignments"):
+    for name in ("conversations", "utterances", "assignments", "calls"):
         known = {row["user_id"] for row in lines(folder, "survey")}
         assert lines(folder, name) == [r for r in lines(old, name) if r["user_id"] in known]
     stones = json.loads((folder / "tombstones.json").read_text())
@@ -373,12 +373,14 @@ def test_gaps_are_a_patchs_alone(study: Study, cast: Cast, tmp_path: Path) -> No
 
 def test_a_patch_has_nobody_new(study: Study, cast: Cast, tmp_path: Path) -> None:
     release = made(study)
+    calls = lines(unpacked(release, tmp_path / "old"), "calls")
     make_person(study, minute=50)
     converse(cast["bob"])
     folder = unpacked(built(releases.mend(release, "ada", "a mistake")), tmp_path)
     assert faults(folder) == []
     assert len(lines(folder, "survey")) == 4
     assert len(lines(folder, "conversations")) == 13
+    assert lines(folder, "calls") == calls
 
 
 def test_who_withdraws_while_it_is_built_is_not_in_it(

@@ -68,8 +68,12 @@ def call_rows(plan: Plan) -> Iterator[Row]:
             turn = about_turn(user, released, conversation, interaction, utterances)
             for attempt in interaction.attempts.all():
                 for call in attempt.calls.all():
+                    if call.pk not in user.calls:
+                        if plan.selection.keeps_ids:
+                            continue  # came after the edition
+                        user.calls[call.pk] = next(numbers)
                     values = turn.about | about_call(call, attempt, turn, hidden)
-                    values["call_id"] = f"call{next(numbers)}"
+                    values["call_id"] = f"call{user.calls[call.pk]}"
                     yield plan.book.calls.row(values, plan.order)
 
 

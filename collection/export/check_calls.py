@@ -39,7 +39,7 @@ class Checker:
     def __init__(self, known: Known, book: Codebook) -> None:
         self.known = known
         self.table = book.calls
-        self.sequence = Sequence("call")
+        self.sequence = Sequence("call", has_gaps=known.has_gaps)
         self.ids: set[str] = set()
         self.places: set[tuple[Any, ...]] = set()
         self.before: tuple[Any, ...] = ()

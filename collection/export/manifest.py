@@ -5,6 +5,7 @@ Nothing in it depends on when the release was written, so that equal data give e
 
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -141,19 +142,28 @@ def calls(plan: Plan) -> dict[str, dict[str, dict[str, int]]]:
     Conversations that are not released count too: what failed tells of a model as well.
     """
     found: dict[str, dict[str, dict[str, int]]] = {}
-    rows = (
-        asked(plan)
-        .exclude(outcome=ModelCall.Outcome.PENDING)
-        .values_list(
-            "endpoint__long_name",
-            "attempt__interaction__conversation__conversation_type",
-            "outcome",
-        )
-        .annotate(Count("pk"))
-    )
-    for model, kind, outcome, number in sorted(rows):
+    for (model, kind, outcome), number in sorted(counted_calls(plan).items()):
         found.setdefault(model, {}).setdefault(kind, {})[outcome] = number
     return found
+
+
+COUNTED_BY = (
+    *("endpoint__long_name", "attempt__interaction__conversation__conversation_type"),
+    "outcome",
+)
+
+
+def counted_calls(plan: Plan) -> Mapping[tuple[str, str, str], int]:
+    rows = asked(plan).exclude(outcome=ModelCall.Outcome.PENDING)
+    if plan.selection.keeps_ids:
+        known = {pk for user in plan.selection.users for pk in user.calls}
+        return Counter(
+            (model, kind, outcome)
+            for pk, model, kind, outcome in rows.values_list("pk", *COUNTED_BY).iterator()
+            if pk in known
+        )
+    counted = rows.values_list(*COUNTED_BY).annotate(Count("pk"))
+    return {(model, kind, outcome): number for model, kind, outcome, number in counted}
 
 
 def asked(plan: Plan) -> QuerySet[ModelCall]:

@@ -91,6 +91,8 @@ class ReleasedUser:
     samples: dict[str, bool] = field(default_factory=dict)
     """us, uk -> whether they are in that census-representative sample, if it was drawn."""
     conversations: list[ReleasedConversation] = field(default_factory=list)
+    calls: dict[int, int] = field(default_factory=dict)
+    """Key -> number of its call…: in a patch from the start, else as they are written."""
 
     @property
     def id(self) -> str:
@@ -110,6 +112,8 @@ class Selection:
     """Of an import: the number of each ut…, in the order of the file."""
     providers: Mapping[str, str] = field(default_factory=dict)
     """Of an import: name of a model -> its provider in utterances.jsonl."""
+    keeps_ids: bool = False
+    """Of a patch: whatever its edition did not number stays out."""
     samples: dict[str, Any] | None = None
     """What the subsets are, once they are drawn: see `collection.export.samples`."""
 
@@ -158,7 +162,7 @@ def select(study: Study, *, with_pilot: bool = False, choice: Choice = EVERYBODY
     if kept is not None:
         keep_numbers(users, kept)
     reasons = people_left_out(study, seeds.keys(), with_pilot=with_pilot)
-    return Selection(users, reasons, conversations_left_out)
+    return Selection(users, reasons, conversations_left_out, keeps_ids=kept is not None)
 
 
 # A patch has its edition's numbers
@@ -169,14 +173,17 @@ class Kept:
     number: int
     conversations: dict[int, tuple[int, int, int]]
     """Key -> number of its c…, of its first int…, of its first ut…."""
+    calls: dict[int, int]
 
 
 def kept_numbers(edition: int) -> dict[int, Kept]:
     """Participant's key -> their numbers."""
     rows = ReleasedPerson.objects.filter(release=edition)
     return {
-        pk: Kept(number, {key: (c, i, u) for key, c, i, u in conversations})
-        for pk, number, conversations in rows.values_list("participant", "number", "conversations")
+        pk: Kept(number, {key: (c, i, u) for key, c, i, u in conversations}, dict(calls))
+        for pk, number, conversations, calls in rows.values_list(
+            "participant", "number", "conversations", "calls"
+        )
     }
 
 
@@ -192,7 +199,7 @@ def later_ones(finished: dict[int, list["_Finished"]], kept: dict[int, Kept]) ->
 
 def keep_numbers(users: list[ReleasedUser], kept: dict[int, Kept]) -> None:
     for user in users:
-        user.number = kept[user.pk].number
+        user.number, user.calls = kept[user.pk].number, kept[user.pk].calls
         for conversation in user.conversations:
             numbers = kept[user.pk].conversations[conversation.pk]
             (

@@ -222,6 +222,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveIntegerField()),
                 ('conversations', models.JSONField(default=list)),
+                ('calls', models.JSONField(default=list)),
             ],
         ),
         migrations.CreateModel(

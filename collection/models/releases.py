@@ -159,7 +159,7 @@ class Release(models.Model):
 
 
 class ReleasedPerson(models.Model):
-    """Which numbers an edition gave to a person and their conversations.
+    """Which numbers an edition gave to a person, their conversations and the calls for them.
 
     A secret: it ties released ids to participants. It goes when the person withdraws.
     """
@@ -172,6 +172,8 @@ class ReleasedPerson(models.Model):
     number = models.PositiveIntegerField()
     conversations = models.JSONField(default=list)
     """[key, number of its c…, of its first int…, of its first ut…] of each."""
+    calls = models.JSONField(default=list)
+    """[key, number of its call…] of each, in the order of the file."""
 
     class Meta:
         constraints = [
