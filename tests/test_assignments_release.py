@@ -139,7 +139,7 @@ def weighted(_names: list[str]) -> Row:
 @pytest.mark.parametrize(
     ("protocol", "replies", "lie"),
     [
-        (samples, 6, {"replies", "models-distinct", "range", "codebook", "protocol"}),
+        (samples, 6, {"replies", "models-distinct", "range", "codebook", "protocol", "schema"}),
         (prompts, 2, {"models-distinct", "protocol"}),
         (fixed, 2, {"protocol"}),
         (weighted, 4, {"protocol"}),
@@ -634,7 +634,7 @@ def test_more_replies_than_the_protocol_allows(study: Study, tmp_path: Path) -> 
     talk(study)
     folder = write(study, tmp_path)
     say_protocol(folder, candidates="samples", opening_models=5)
-    assert rules(folder) == {"replies", "range", "codebook"}
+    assert rules(folder) == {"replies", "range", "codebook", "schema"}
 
 
 def test_a_protocol_that_is_none(folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from collection.export.columns import Column
-from collection.export.plan import ASSIGNMENTS, PARADATA, Plan
+from collection.export.plan import ASSIGNMENTS, BESIDE, FLAGS, PARADATA, Plan
 from collection.models import CarriedRows, ImportedPerson, ImportedRelease
 
 Row = dict[str, Any]
@@ -14,7 +14,7 @@ Maker = Callable[[Plan], Iterator[Row]]
 
 REBUILT = ("survey", "conversations", "utterances")
 """Files whose rows become people, conversations and replies. All others are carried."""
-CARRIED = ("models", ASSIGNMENTS, "metadata", PARADATA)
+CARRIED = ("models", "metadata", FLAGS, ASSIGNMENTS, PARADATA, *BESIDE)
 NAME = "repairs.json"
 """What an import changed in the files that it came from."""
 

@@ -81,6 +81,15 @@ def _choice(question: Question, value: Any) -> Value | None:
     return {"choice": _code(question, value)}
 
 
+def coded_as(question: Question, row: Row) -> Value | None:
+    """The option of which a coded answer is released, whether it was chosen or typed.
+
+    Raises NotTold where that is none of the options.
+    """
+    value = row[column_of(question)]
+    return None if value is None else {"choice": _code(question, value)}
+
+
 def _code(question: Question, value: Any) -> str:
     found = [o.code for o in question.choices if released_choice(question, o.code) == value]
     if len(found) != 1:

@@ -8,7 +8,7 @@ from django.db.models import F, OuterRef, Subquery
 
 from collection.export.merge import Version
 from collection.export.plan import batches
-from collection.export.recover import NotTold, recovered
+from collection.export.recover import NotTold, coded_as, recovered
 from collection.export.tables import DATETIME
 from collection.importing.folder import Folder, number_of
 from collection.importing.repairs import Repairs
@@ -159,10 +159,17 @@ def answer(question: Question, row: Row) -> Value | None:
 
 
 def own_words(question: Question, row: Row) -> Value | None:
-    if question.release.form != "coded" or not isinstance(question, Single):
+    """Of an identity, or what was made of them."""
+    if not isinstance(question, Single):
         return None
-    described = row[column_of(question)]["self_described"]
-    return {"choice": question.self_describe, "text": described} if described else None
+    if question.release.form == "coded":
+        described = row[column_of(question)]["self_described"]
+        return {"choice": question.self_describe, "text": described} if described else None
+    try:
+        value = coded_as(question, row)
+    except NotTold:
+        return None
+    return value and {**value, "text": None}
 
 
 def orders(file: InstrumentFile, row: Row) -> Iterator[tuple[str, list[str]]]:
