@@ -111,6 +111,7 @@ MODELS = {
 }
 
 DESK: dict[str, tuple[str, set[str]]] = {
+    "desk": ("GET", STAFF),
     "admin:index": ("GET", STAFF),
     "admin:search": ("GET", STAFF),
     "admin:logout": ("POST", STAFF),

@@ -102,7 +102,8 @@ def test_it_works(admin_client: Client, talker: Person) -> None:
     reported(talker)
     ProviderLimit.objects.create(provider_code="openai", max_concurrent=20)
     QuotaTable.objects.create(study=talker.study, name="Gender", fields=["gender"])
-    assert words(admin_client.get(reverse("admin:index")))
+    first = admin_client.get(reverse("admin:index"))
+    assert first.headers["Location"] == list_url(Study)
     for model in OURS:
         assert words(admin_client.get(list_url(model)))
         row: Any = model._default_manager.first()
@@ -143,7 +144,7 @@ def test_what_holds_answers_is_read_only_or_not_there_at_all() -> None:
 def test_what_identifies_people_is_on_no_page(admin_client: Client, talker: Person) -> None:
     secrets = ["pid-of-alice", "session-of-alice", talker.row.key]
     assert Identity.objects.get().external_id == secrets[0]
-    pages = [url(talker.row), url(talker.conversation), url(talker.study), reverse("admin:index")]
+    pages = [url(talker.row), url(talker.conversation), url(talker.study), list_url(Study)]
     for address in [*pages, *map(list_url, OURS)]:
         text = words(admin_client.get(address))
         assert not any(secret in text for secret in secrets), address

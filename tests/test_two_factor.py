@@ -20,6 +20,7 @@ pytestmark = pytest.mark.django_db
 PASSWORD = "long-enough-7"
 SET_UP = "/admin/two-factor/"
 CODE = "/admin/two-factor/code/"
+STUDIES = "/admin/surveys/study/"
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +78,7 @@ def test_it_works(ada: User, client: Client) -> None:
     assert at(password(client)) == CODE
     assert "Type the code that your app shows" in words(client.get(CODE))
     inside = client.post(CODE, {"code": app_code(ada)}, follow=True)
-    assert at(inside) == reverse("admin:index")
+    assert at(inside) == STUDIES
     assert client.get(reverse("admin:surveys_study_changelist")).status_code == 200
     kinds = AuditEntry.objects.filter(verb="gave a code").values_list("details", flat=True)
     assert list(kinds) == [{"kind": "app"}]
@@ -134,12 +135,12 @@ def test_participants_pages_do_not_mind(ada: User, client: Client) -> None:
 def test_a_recovery_code_opens_once(ada: User, client: Client) -> None:
     first, second, *_rest = switched_on(ada)
     password(client)
-    assert at(client.post(CODE, {"code": f" {first.upper()} "}, follow=True)) == "/admin/"
+    assert at(client.post(CODE, {"code": f" {first.upper()} "}, follow=True)) == STUDIES
     again = Client()
     password(again)
     assert again.post(CODE, {"code": first}).status_code == 422
     StaticDevice.objects.update(throttling_failure_timestamp=None, throttling_failure_count=0)
-    assert at(again.post(CODE, {"code": second}, follow=True)) == "/admin/"
+    assert at(again.post(CODE, {"code": second}, follow=True)) == STUDIES
     StaticToken.objects.exclude(token="").exclude(pk=StaticToken.objects.first().pk).delete()
     last = Client()
     password(last)
@@ -153,7 +154,7 @@ def test_a_code_serves_once(ada: User) -> None:
     first, second = Client(), Client()
     for client in (first, second):
         password(client)
-    assert at(first.post(CODE, {"code": code}, follow=True)) == "/admin/"
+    assert at(first.post(CODE, {"code": code}, follow=True)) == STUDIES
     assert second.post(CODE, {"code": code}).status_code == 422
 
 
@@ -182,7 +183,7 @@ def test_new_recovery_codes_and_off_take_a_code(ada: User, client: Client) -> No
     client.post(SET_UP, {"code": app_code(ada), "off": "on"})
     assert not TOTPDevice.objects.exists()
     assert not StaticDevice.objects.exists()
-    assert at(password(Client())) == "/admin/"
+    assert at(password(Client())) == STUDIES
 
 
 def test_where_it_is_compulsory_one_sets_it_up_first(
@@ -202,8 +203,8 @@ def test_where_it_is_compulsory_one_sets_it_up_first(
 
 def test_it_is_off_unless_it_is_asked_for(ada: User, client: Client, settings: Any) -> None:
     assert settings.REQUIRE_2FA is False
-    assert at(password(client)) == "/admin/"
-    assert 'href="/admin/two-factor/"' in words(client.get("/admin/"))
+    assert at(password(client)) == STUDIES
+    assert 'href="/admin/two-factor/"' in words(client.get("/admin/", follow=True))
 
 
 def test_nobody_else_sets_it_up(client: Client, ada: User) -> None:
@@ -228,7 +229,7 @@ def test_an_administrator_helps_with_a_lost_phone(
     listed = reverse("admin:auth_user_changelist")
     fields = {"action": "forget_two_factor", "_selected_action": [ada.pk]}
     admin_client.post(listed, fields)
-    assert at(password(client)) == "/admin/"
+    assert at(password(client)) == STUDIES
     entry = AuditEntry.objects.filter(verb="changed", actor_name="admin").latest("pk")
     assert entry.details == {"note": "two-factor sign-in off"}
     assert entry.object_id == str(ada.pk)
@@ -250,7 +251,7 @@ def test_guessing_passwords_is_stopped(ada: User, client: Client) -> None:
     assert "There were too many attempts to sign in." in words(refused)
     assert "sessionid" not in client.cookies
     # Neither others nor the same person elsewhere are kept out.
-    assert at(password(Client(), REMOTE_ADDR="127.0.0.2")) == "/admin/"
+    assert at(password(Client(), REMOTE_ADDR="127.0.0.2")) == STUDIES
 
 
 def test_the_right_password_begins_anew(ada: User) -> None:
@@ -258,7 +259,7 @@ def test_the_right_password_begins_anew(ada: User) -> None:
         client = Client()
         for _guess in range(4):
             password(client, word="wrong")
-        assert at(password(client)) == "/admin/"
+        assert at(password(client)) == STUDIES
 
 
 def test_accounts_that_are_not_there_are_answered_alike(client: Client, ada: User) -> None:
@@ -275,4 +276,4 @@ def test_without_the_cache_one_still_signs_in(
 
     for name in ("add", "incr", "decr", "delete_many"):
         monkeypatch.setattr(cache, name, away)
-    assert at(password(client)) == "/admin/"
+    assert at(password(client)) == STUDIES

@@ -3,13 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from config import journey, scrape
+from config import desk_index, journey, scrape
 from surveys import two_factor
 
 urlpatterns = [
     # Before the admin, which answers everything below its own address.
     path("admin/two-factor/", two_factor.set_up, name="two-factor"),
     path("admin/two-factor/code/", two_factor.give_code, name="two-factor-code"),
+    path("admin/", desk_index.first_page, name="desk"),
     path("admin/", admin.site.urls),
     path("api/", include("collection.api.urls")),
     path("", include("surveys.urls")),
