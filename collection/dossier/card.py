@@ -102,6 +102,8 @@ def body(facts: Facts) -> str:
     files = "\n".join(
         f"| `{name}` | {number:,} | {label(name)} |" for name, number in facts.rows.items()
     )
+    if facts.has_parquet:
+        files += f"\n\nThe folder `parquet` has the same files as Parquet."
     warning = (
         f"> **{facts.simulated} of the {facts.people} people in these data are simulated.**\n\n"
         if facts.simulated

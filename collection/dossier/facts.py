@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from collection.export import manifest
+from collection.export import manifest, parquet
 from collection.export.codebook import Codebook
 from collection.export.columns import Column, Table
 from collection.export.plan import Plan
@@ -36,6 +36,7 @@ class Facts:
     book: Codebook
     folder: Path
     rows: dict[str, int]
+    """Of the JSON lines; Parquet has the same rows once more."""
     manifest: dict[str, Any]
     answers: dict[str, Counter[str]] = field(default_factory=dict)
     words: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -95,10 +96,15 @@ class Facts:
             if table is not None and number and name.endswith(".jsonl"):
                 yield name, table
 
+    @property
+    def has_parquet(self) -> bool:
+        return (self.folder / parquet.FOLDER).is_dir()
+
     def kept(self) -> dict[str, Any]:
         """What the next release is compared with."""
         return {
             "rows": self.rows,
+            "has_parquet": self.has_parquet,
             "people": self.people,
             "simulated": self.simulated,
             "software": self.manifest["software"]["version"],
@@ -112,7 +118,8 @@ class Facts:
 
 def gather(release: Release, plan: Plan, folder: Path, rows: dict[str, int]) -> Facts:
     content = json.loads((folder / manifest.NAME).read_text(encoding="utf-8"))
-    facts = Facts(release, plan.book, folder, rows, content, keys=plan.people())
+    once = {name: number for name, number in rows.items() if name.endswith(".jsonl")}
+    facts = Facts(release, plan.book, folder, once, content, keys=plan.people())
     read_survey(facts)
     read_texts(facts)
     read_metadata(facts)
