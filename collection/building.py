@@ -53,7 +53,7 @@ log = logging.getLogger("refract.releases")
 BEAT_S = 2.0
 NICENESS = 10
 SUMS = "SHA256SUMS"
-PACKED = {".parquet", ".pdf", ".png"}
+PACKED = {".parquet", ".png"}
 """Compressed by themselves."""
 PIECE = 1 << 20
 State = Release.State

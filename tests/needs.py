@@ -3,7 +3,6 @@
 Standard library only: `python -m tests.needs` runs before anything is installed.
 """
 
-import ctypes.util
 import importlib.util
 import os
 import shutil
@@ -26,18 +25,11 @@ def ensurepip() -> bool:
     return importlib.util.find_spec("ensurepip") is not None
 
 
-def library(name: str) -> Callable[[], object]:
-    return lambda: ctypes.util.find_library(name)
-
-
 NEEDS: dict[str, Callable[[], object]] = {
     "chromium": chromium,
     "postgresql": postgres_bin,
     "redis-server": redis_server,
     "python3-venv": ensurepip,
-    # WeasyPrint loads them.
-    "libpangoft2-1.0-0": library("pangoft2-1.0"),
-    "libharfbuzz-subset0": library("harfbuzz-subset"),
 }
 """Debian package -> finds what it brings."""
 
@@ -74,10 +66,10 @@ def main() -> None:
         install(packages)
     if packages := missing():
         sys.exit(
-            "The tests need Chromium, PostgreSQL, Redis, Pango and Python's venv. This machine "
+            "The tests need Chromium, PostgreSQL, Redis and Python's venv. This machine "
             f"lacks: {', '.join(packages)}\n"
             f"On Debian or Ubuntu: apt-get install {' '.join(packages)}\n"
-            "Elsewhere, put chromium, initdb and redis-server on the PATH, and install Pango."
+            "Elsewhere, put chromium, initdb and redis-server on the PATH."
         )
 
 

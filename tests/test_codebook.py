@@ -7,11 +7,13 @@ import re
 import shutil
 import statistics
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 import pytest
+import typst
 from bs4 import BeautifulSoup
 from django.core.management import CommandError, call_command
 from django.db import transaction
@@ -25,6 +27,7 @@ from collection.export import codebook_document, documents, pdf, schemas, summar
 from collection.export.codebook import Codebook, described
 from collection.export.codebook_document import DOCUMENTS, Format, book_of, write_codebook
 from collection.export.codebook_markdown import escaped
+from collection.export.codebook_view import Count, Line, Pair, chapter
 from collection.export.columns import Column, Kind
 from collection.export.counting import Binned, Distinct, Moments
 from collection.export.merge import Version
@@ -400,10 +403,11 @@ def small(tmp_path: Path, folder: Path) -> Path:
 
 
 def test_a_pdf_is_the_same_each_time_and_sealed(small: Path) -> None:
-    pytest.importorskip("weasyprint")
     (path,) = write_codebook(small, ["pdf"])
     once = path.read_bytes()
     assert once.startswith(b"%PDF-")
+    for part in (b"/StructTreeRoot", b"/Outlines", b"/Lang", b"/Title"):
+        assert part in once
     write_codebook(small, ["pdf"])
     assert path.read_bytes() == once
     assert list(codebook_document.deviations(small)) == []
@@ -411,27 +415,100 @@ def test_a_pdf_is_the_same_each_time_and_sealed(small: Path) -> None:
     assert [d.rule for d in codebook_document.deviations(small)] == ["document"]
 
 
-@pytest.mark.parametrize(
-    ("error", "remedy"),
-    [
-        (ImportError("no"), "pip install 'refract[pdf]'"),
-        (OSError("no libpango"), "apt-get install"),
-    ],
+def pdf_data(folder: Path) -> dict[str, Any]:
+    book = book_of(folder)
+    found = list(summarise(folder, book))
+    chapters = [chapter(one, "0" * 64) for one in found]
+    return {"front": codebook_document.front_of(folder, book, found), "chapters": chapters}
+
+
+def in_pdf(data: dict[str, Any], what: str) -> Any:
+    """Elements of the document, as Typst tells them. what: such as heading.where(level: 2)."""
+    inputs = {"data": pdf.as_json(data)}
+    template = pdf.TEMPLATE.read_bytes()
+    return json.loads(typst.query(template, what, sys_inputs=inputs, ignore_system_fonts=True))
+
+
+def test_every_column_is_in_the_pdf(folder: Path) -> None:
+    data = pdf_data(folder)
+    heads = [found["body"]["text"] for found in in_pdf(data, "heading.where(level: 2)")]
+    assert heads == [entry.key for one in data["chapters"] for entry in one.entries]
+    pictures = [found["alt"] for found in in_pdf(data, "figure")]
+    assert "Distribution from 1 to 100" in pictures
+    (stated,) = (e for e in data["chapters"][0].entries if e.key == "stated_prefs")
+    quoted = json.dumps(in_pdf(data, "quote"), ensure_ascii=False)
+    assert all(line in quoted for line in stated.question)
+    typst.compile(  # says what readers for the blind would miss
+        pdf.TEMPLATE.read_bytes(), sys_inputs={"data": pdf.as_json(data)}, pdf_standards="ua-1"
+    )
+
+
+TYPST_MARKUP = (
+    '#panic() $x$ @survey *a* _b_ <c> `d` \\ // /* = e #read("/etc/hostname") ] } " \\u{41}'
 )
+ODD = "".join(map(chr, range(32))) + "\x7f\x85\u2028\u2029\u202e\ud800\ufffe\U0001f600\U0010ffff"
+
+
+@pytest.mark.parametrize("text", [TYPST_MARKUP, ODD, "long" * 300, "many words " * 300])
+def test_no_text_is_markup_to_typst(small: Path, text: str) -> None:
+    data = pdf_data(small)
+    (models,) = data["chapters"]
+    line = Line(text, text + "!", "0", "1", "1", "1", "1", "1", "characters", None)
+    pair = Pair(text, text + "!", "1", "100.0 %", "0", "0", 1)
+    count = Count(text, "1", "100.0 %", 1)
+    entry = replace(
+        models.entries[0],
+        key=text,
+        label=text,
+        question=(text, text),
+        notes=text,
+        source=text,
+        counts=(count,) * 30,
+        lines=(line,) * 8,
+        pairs=(pair,) * 8,
+    )
+    data["chapters"] = [
+        replace(models, one_row=text, entries=(entry, replace(entry, entries=(entry,))))
+    ]
+    data["front"] = replace(
+        data["front"],
+        title=text,
+        software=text,
+        notices=(text,),
+        attributions=(text,),
+        instruments=((text, "0"),),
+    )
+    assert pdf.made(data).startswith(b"%PDF-")
+    (part,) = in_pdf(data, "heading.where(level: 3)")
+    shown = part["body"]["text"].replace("\u200b", "")
+    assert shown == text.encode("utf-8", "replace").decode()
+
+
+def test_the_pdf_reads_no_file(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("/etc/hostname", str(pdf.TEMPLATE), "manage.py", "../manage.py"):
+        template = tmp_path / "curious.typ"
+        template.write_text(f"#read({json.dumps(path)})")
+        monkeypatch.setattr(pdf, "TEMPLATE", template)
+        with pytest.raises(typst.TypstError, match=r"file not found|escape"):
+            pdf.made(pdf_data(small))
+
+
 def test_without_what_a_pdf_needs_the_rest_is_written(
-    small: Path, error: Exception, remedy: str, monkeypatch: pytest.MonkeyPatch
+    small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "weasyprint":
-            raise error
+        if name == "typst":
+            raise ImportError("no")
         return original(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
     assert not pdf.is_possible()
     assert [path.name for path in write_codebook(small)] == ["codebook.html", "codebook.md"]
-    with pytest.raises(CommandError, match=re.escape(remedy)):
+    with pytest.raises(CommandError, match=re.escape("pip install 'refract[pdf]'")):
         call_command("codebook", str(small), "--format", "pdf")
 
 

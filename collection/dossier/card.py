@@ -103,7 +103,7 @@ def body(facts: Facts) -> str:
         f"| `{name}` | {number:,} | {label(name)} |" for name, number in facts.rows.items()
     )
     if facts.has_parquet:
-        files += f"\n\nThe folder `parquet` has the same files as Parquet."
+        files += "\n\nThe folder `parquet` has the same files as Parquet."
     warning = (
         f"> **{facts.simulated} of the {facts.people} people in these data are simulated.**\n\n"
         if facts.simulated

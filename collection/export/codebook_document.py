@@ -34,9 +34,34 @@ DOCUMENTS = {form: f"codebook.{form}" for form in FORMATS}
 TEMPLATE = "collection/codebook.html"
 
 
+LEDE = "Every column of the release: what was asked, what it may hold, and what it holds."
+GUIDE = """\
+A column is *direct* where it holds what a participant said or did, *meta* where it describes how \
+that came about, and *constructed* where it was derived or coded from something else. A dict of \
+several kinds is described by its keys alone, as *NA*.
+*Missing* counts rows with null; of a dict, rows in which it is null or one of its keys is, what \
+was typed beside an option aside. *Different* counts values other than null. Mean and standard \
+deviation (SD, of a sample) are of numbers, and of texts by their length in characters. Where a \
+few values lie far out, a picture ends at 99.5 % of them; its last, paler bar holds the rest.
+What people wrote is never shown, only measured: counts of values are given for closed questions \
+alone. What people read is quoted word for word."""
+COLOPHON = (
+    "The files with these SHA-256 sums. The command “validate” finds a codebook that describes "
+    "other files, or was edited."
+)
+
+Runs = tuple[tuple[str, bool], ...]
+"""A paragraph in pieces: text, and whether it is a term that the paragraph explains."""
+
+
+def runs(paragraph: str) -> Runs:
+    """Every other piece stands between asterisks."""
+    return tuple((text, bool(place % 2)) for place, text in enumerate(paragraph.split("*")))
+
+
 @dataclass(frozen=True)
 class Front:
-    """What stands before the files. notices: what a reader must not miss."""
+    """What stands before the files, and last. notices: what a reader must not miss."""
 
     title: str
     software: str
@@ -45,6 +70,9 @@ class Front:
     notices: tuple[str, ...]
     figures: tuple[tuple[str, str], ...]
     instruments: tuple[tuple[str, str], ...]
+    lede: str = LEDE
+    guide: tuple[Runs, ...] = tuple(map(runs, GUIDE.splitlines()))
+    colophon: str = COLOPHON
 
 
 def write_codebook(folder: Path, formats: Sequence[Format] | None = None) -> list[Path]:
@@ -95,12 +123,11 @@ def rendered(
 ) -> Iterator[tuple[Format, bytes]]:
     if "md" in wanted:
         yield "md", codebook_markdown.text(front, chapters).encode("utf-8", "replace")
-    if {"html", "pdf"} & set(wanted):
-        page = render_to_string(TEMPLATE, {"front": front, "chapters": chapters})
-        if "html" in wanted:
-            yield "html", page.encode("utf-8", "replace")
-        if "pdf" in wanted:
-            yield "pdf", pdf.made(page)
+    data = {"front": front, "chapters": chapters}
+    if "html" in wanted:
+        yield "html", render_to_string(TEMPLATE, data).encode("utf-8", "replace")
+    if "pdf" in wanted:
+        yield "pdf", pdf.made(data)
 
 
 def _put(path: Path, content: bytes) -> Path:

@@ -44,11 +44,9 @@ def _lines(front: "Front", chapters: Sequence[Chapter]) -> Iterator[str]:
         ),
         ":-- --: :-- :--",
     )
-    yield (
-        "*Missing* counts rows with null; of a dict, rows in which it is null or one of its keys "
-        "is. Mean and SD (of a sample) are of numbers, and of texts by their length in characters. "
-        "What people wrote is never shown, only measured; what they read is quoted word for word."
-    )
+    for runs in front.guide:
+        yield "".join(f"*{run}*" if is_term else escaped(run) for run, is_term in runs)
+        yield ""
     for one in chapters:
         yield from ("", f'<a id="{one.anchor}"></a>', "", f"## {escaped(one.name)}", "")
         yield f"{one.rows} rows{', each ' + escaped(one.one_row) if one.one_row else ''}\\."

@@ -20,23 +20,40 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Picture:
-    """ends: what stands at its left and its right; more: of a tail, how many lie beyond."""
+    """ends: what stands at its left and its right; more: of a tail, how many lie beyond.
 
-    svg: SafeString
-    blocks: str
+    width, height: on a page, in pixels.
+    """
+
+    drawn: pictures.Bars
     ends: tuple[str, str]
-    more: str = ""
+    more: str
+    label: str
+    width: int
+    height: int
+
+    @property
+    def svg(self) -> SafeString:
+        return pictures.histogram(self.drawn, self.label, self.width, self.height)
+
+    @property
+    def blocks(self) -> str:
+        return pictures.blocks(self.drawn.counts)
 
 
 @dataclass(frozen=True)
 class Count:
-    """One value: in how many rows, in which share of them."""
+    """One value: in how many rows, in which share of them. part: the share, of one."""
 
     value: str
     number: str
     percent: str
-    bar: SafeString
+    part: float
     is_null: bool = False
+
+    @property
+    def bar(self) -> SafeString:
+        return pictures.share(self.part)
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Pair:
-    """A key that is true or false, in one line."""
+    """A key that is true or false, in one line. part: the share of true, of one."""
 
     key: str
     label: str
@@ -65,7 +82,11 @@ class Pair:
     percent: str
     no: str
     missing: str
-    bar: SafeString
+    part: float
+
+    @property
+    def bar(self) -> SafeString:
+        return pictures.share(self.part)
 
 
 @dataclass(frozen=True)
@@ -275,12 +296,7 @@ def both_ends(column: Column) -> tuple[float, float] | None:
 def _picture(drawn: pictures.Bars, ends: tuple[str, str], width: int, height: int) -> Picture:
     beyond = f"{whole(drawn.counts[-1])} beyond" if drawn.tail else ""
     said = f"Distribution from {ends[0]} to {ends[1]}" + (f", {beyond}" if beyond else "")
-    return Picture(
-        pictures.histogram(drawn, said, width, height),
-        pictures.blocks(drawn.counts),
-        ends,
-        beyond,
-    )
+    return Picture(drawn, ends, beyond, said, width, height)
 
 
 # Values
@@ -300,7 +316,7 @@ def counts(summary: Summary, most: int) -> Iterator[Count]:
             words(value),
             whole(number),
             share_of(number, summary.rows),
-            pictures.share(number / summary.rows if summary.rows else 0),
+            number / summary.rows if summary.rows else 0,
             is_null=value is None,
         )
 
@@ -330,7 +346,7 @@ def pair(summary: Summary) -> Pair:
         percent=share_of(yes, yes + no),
         no=whole(no),
         missing=whole(summary.missing),
-        bar=pictures.share(yes / (yes + no) if yes + no else 0),
+        part=yes / (yes + no) if yes + no else 0,
     )
 
 

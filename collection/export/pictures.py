@@ -17,7 +17,7 @@ MOST_BARS = 26
 TAIL = 0.995
 """The share of values that is drawn to scale where the rest lies far out."""
 INK = "#2b4f81"
-"""Where no style sheet reaches into the picture: in a PDF."""
+"""Where no style sheet reaches into the picture."""
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 

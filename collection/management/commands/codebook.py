@@ -13,7 +13,7 @@ from surveys.errors import DomainError
 class Command(BaseCommand):
     help = (
         "Write the codebook of a release into its folder: codebook.html, codebook.md and, where "
-        "WeasyPrint is installed, codebook.pdf. Every column with its meaning and its statistics."
+        "Typst is installed, codebook.pdf. Every column with its meaning and its statistics."
     )
     requires_system_checks = ()
     requires_migrations_checks = False

@@ -60,7 +60,7 @@ class Command(BaseCommand):
             "--codebook",
             action="store_true",
             help="also describe it: every column with its statistics, as HTML, Markdown and, where "
-            "WeasyPrint is installed, PDF",
+            "Typst is installed, PDF",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
