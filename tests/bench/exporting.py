@@ -17,9 +17,8 @@ FIVE = ("survey", "conversations", "utterances", "metadata", "models")
 
 def export(slug: str, folder: Path) -> dict[str, float]:
     """File -> seconds."""
-    from collection.export.makers import MAKERS
     from collection.export.plan import make_plan
-    from collection.export.write import line, snapshot
+    from collection.export.write import line, rows_of, snapshot
     from surveys.models import Study
 
     seconds: dict[str, float] = {}
@@ -27,10 +26,8 @@ def export(slug: str, folder: Path) -> dict[str, float]:
         began = time.monotonic()
         plan = make_plan(Study.objects.get(slug=slug))
         for name in FIVE:
-            if name not in MAKERS:
-                continue
             with (folder / f"{name}.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(map(line, MAKERS[name](plan)))
+                file.writelines(map(line, rows_of(plan, name)))
             seconds[name], began = time.monotonic() - began, time.monotonic()
     return seconds
 

@@ -5,6 +5,7 @@ In $REFRACT_DATA/bench. They are made anew when what makes them, or a migration,
 
 import shutil
 import sys
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -53,6 +54,18 @@ def full(people: int, data: Path, processes: int = 1) -> Refract:
             connection.execute(f'ALTER DATABASE "{name}_new" RENAME TO "{name}"')
     env = {"DATABASE_URL": postgres().url(name), "REDIS_URL": redis().url()}
     return Refract(data, env, processes)
+
+
+def copied(people: int, data: Path, env: Mapping[str, str], processes: int) -> Refract:
+    """A full stack, not started, on a copy that may be written to. data: a new folder."""
+    kept = full(people, data, processes)
+    name = f"copy_{people}"
+    with psycopg.connect(postgres().url("postgres"), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}"')
+    url = postgres().create(name, f"crowd_{people}_{mark()}")
+    kept.env |= {"DATABASE_URL": url, **env}
+    kept.manage("collectstatic", "--noinput", "--verbosity", "0")
+    return kept
 
 
 def embedded(people: int) -> Refract:

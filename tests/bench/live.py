@@ -54,6 +54,8 @@ IDLE_SHARE = 0.1
 QUIET_S = 1.0
 """Between two measurements: what the first left to do is then done."""
 
+OWN_MODELS = {"REFRACT_PRIVATE_ADDRESSES": "1"}
+"""Its models are on this machine, where a full stack's may not be."""
 INSIDE = "from tests.bench import people; people."
 
 
@@ -168,10 +170,14 @@ def figures() -> Iterator[Figure]:
 @contextmanager
 def serving(folder: Path, *, full: bool) -> Iterator[Site]:
     folder.mkdir()
-    # Its models are on this machine, where a full stack's may not be.
-    env = {"REFRACT_PRIVATE_ADDRESSES": "1"}
     template = Template(folder / "template", full=full)
-    refract = template.copy(folder / "data", env, PROCESSES if full else 1)
+    refract = template.copy(folder / "data", OWN_MODELS, PROCESSES if full else 1)
+    with serving_on(refract, folder) as site:
+        yield site
+
+
+@contextmanager
+def serving_on(refract: Refract, folder: Path) -> Iterator[Site]:
     with ExitStack() as stops:
         models = Models(folder / "models.log")
         stops.callback(models.stop)

@@ -10,12 +10,14 @@ from collections import Counter
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from collection import releases
 from collection.models import (
     Attempt,
     Conversation,
     Interaction,
     ModelCall,
     ModelEndpoint,
+    Release,
     Utterance,
 )
 from surveys import enrolment
@@ -166,6 +168,15 @@ def count() -> None:
             "outcomes": Counter(calls.order_by().values_list("outcome", flat=True)),
         }
     )
+
+
+def ask_release() -> None:
+    """Asks for a release of everybody, as one click at the desk does. Prints its key."""
+    tell(releases.ask(Study.objects.get(slug=SLUG), "bench").pk)
+
+
+def state_of_release(key: str) -> None:
+    tell(Release.objects.get(pk=key).state)
 
 
 def tell(found: object) -> None:
