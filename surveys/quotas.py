@@ -213,13 +213,29 @@ def confirm(participant: Participant) -> None:
 
     Even one that was given away a moment ago: what they gave is there, and is counted.
     """
-    lapsed = Q(state=State.RELEASED, why=Why.TIMEOUT)
+    lapsed = Q(state=State.RELEASED, why__in=AWAY)
     participant.quota_claims.filter(Q(state=State.CLAIMED) | lapsed).update(
         state=State.CONFIRMED, why="", confirmed_at=timezone.now(), released_at=None
     )
 
 
 # Staying away and coming back
+
+AWAY = (Why.TIMEOUT, Why.RETURNED)
+"""Ways to lose a place that one may find again by coming back."""
+
+
+@transaction.atomic
+def go_away(person: int, why: Why) -> None:
+    """The recruiter has given somebody's submission up: so is a place that they hold unconfirmed.
+
+    person: a participant's key. A second time changes nothing.
+    """
+    Participant.objects.select_for_update(of=("self",)).filter(pk=person).first()
+    claims = QuotaClaim.objects.filter(participant=person, state=State.CLAIMED)
+    now = timezone.now()
+    if claims.update(state=State.RELEASED, why=why, released_at=now):
+        Participant.objects.filter(pk=person).update(lapsed_at=now)
 
 
 @transaction.atomic
@@ -229,7 +245,7 @@ def come_back(participant: Participant) -> None:
     participant.lapsed_at, participant.screened_at = row.lapsed_at, row.screened_at
     if row.lapsed_at is None:
         return
-    lapsed = participant.quota_claims.filter(state=State.RELEASED, why=Why.TIMEOUT)
+    lapsed = participant.quota_claims.filter(state=State.RELEASED, why__in=AWAY)
     is_over = row.completed_at or row.stopped_at or row.screened_at
     if not is_over:
         claims = lapsed.select_related("table", "cell").order_by("pk")

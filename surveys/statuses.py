@@ -1,16 +1,24 @@
 """What a recruiter says has become of a submission or a study; older news never wins."""
 
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 
-from surveys.models import SETTLED, Participant, Recruitment, Submission
+from surveys import quotas
+from surveys.models import SETTLED, Participant, QuotaClaim, Recruitment, Submission
 
 Status = Submission.Status
 EARLY = (Status.ARRIVED, Status.RESERVED, Status.ACTIVE)
 """From which everything else follows: nothing that is settled goes back to them."""
 ORDER = (*EARLY, Status.TIMED_OUT, Status.AWAITING_REVIEW, *SETTLED)
 """Of two pieces of news from the same second, the one further on is the later."""
+GIVEN_UP = {
+    Status.RETURNED: QuotaClaim.Why.RETURNED,
+    Status.TIMED_OUT: QuotaClaim.Why.TIMEOUT,
+}
+"""Statuses that free a place in a quota, and what is said of it then."""
+OVER = (*GIVEN_UP, Status.REJECTED, Status.SCREENED_OUT)
 STATES = {
     "ACTIVE": Recruitment.State.LIVE,
     "PUBLISHING": Recruitment.State.LIVE,
@@ -39,6 +47,8 @@ def learn(submission: Submission, word: str, at: datetime) -> bool:
     row.save(update_fields=["status", "status_at"])
     if row.participant_id is not None and Status.REJECTED in (before, status):
         follow_rejection(row, at)
+    if status in GIVEN_UP:
+        give_up_place(row, GIVEN_UP[status])
     return True
 
 
@@ -52,6 +62,16 @@ def is_newer(row: Submission, status: Status, at: datetime) -> bool:
 
 def rank(status: Status) -> int:
     return ORDER.index(status) if status in ORDER else -1
+
+
+def give_up_place(row: Submission, why: QuotaClaim.Why) -> None:
+    """Unless another submission of the same person is alive: after a time-out many come again."""
+    person = row.participant_id
+    others = Submission.objects.filter(participant=person).exclude(pk=row.pk)
+    if person is None or others.exclude(status__in=OVER).exists():
+        return
+    # Only then: who decides on a submission locks the person first.
+    transaction.on_commit(partial(quotas.go_away, person, why))
 
 
 def follow_rejection(row: Submission, at: datetime) -> None:

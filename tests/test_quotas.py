@@ -19,8 +19,17 @@ from config import chores
 from surveys import quota_tables, quotas
 from surveys.errors import DomainError
 from surveys.instruments.load import keep, parse
-from surveys.models import Participant, QuotaCell, QuotaClaim, QuotaTable, Study
+from surveys.models import (
+    Participant,
+    QuotaCell,
+    QuotaClaim,
+    QuotaTable,
+    Recruitment,
+    Study,
+    Submission,
+)
 from surveys.quota_tables import TableError
+from surveys.statuses import learn
 from tests.bench.http import Browser, Page
 from tests.cast import set_protocol
 from tests.drafts import page, single
@@ -316,6 +325,32 @@ def test_who_comes_back_takes_a_place_again(survey: Study) -> None:
     assert states(survey) == [("claimed", "")]
     assert alice.row.lapsed_at is None
     assert quotas.lapse() == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("word", "why"), [("RETURNED", "returned"), ("TIMED-OUT", "timeout")])
+def test_a_submission_that_is_given_up_frees_its_place(
+    survey: Study,
+    word: str,
+    why: str,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    table_of(survey, "gender,target\nfemale,1")
+    alice = arrived(survey)
+    you(alice)
+    recruitment = Recruitment.objects.create(study=survey, name="UK")
+    one, two = (
+        Submission.objects.create(recruitment=recruitment, participant=alice.row, external_id=key)
+        for key in ("one", "two")
+    )
+    with django_capture_on_commit_callbacks(execute=True):
+        learn(one, word, timezone.now())
+    assert states(survey) == [("claimed", "")]  # they came again
+    with django_capture_on_commit_callbacks(execute=True):
+        learn(two, word, timezone.now())
+    assert states(survey) == [("released", why)]
+    assert place(more(alice)) == "words"
+    assert states(survey) == [("claimed", "")]
 
 
 @pytest.mark.django_db
