@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from collection import personal
+from collection.export.plan import FILES
 from collection.models import Conversation
 from surveys.models import Identity, Invitation, Participant, Study, Submission
 from surveys.models.people import ParticipantQuerySet
@@ -125,12 +126,18 @@ def scan(folder: Path, ids: Iterable[str]) -> Scan:
         by_word.setdefault(max(WORD.findall(text.casefold()), key=len), []).append(text.casefold())
     found = [
         Find(path.relative_to(folder).as_posix(), number)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        for path in paths_of(folder)
         for number, line in enumerate(lines_of(path), start=1)
         if has_any(line.casefold(), by_word)
     ]
     return Scan(len(wanted), len(known) - len(wanted), found)
+
+
+def paths_of(folder: Path) -> list[Path]:
+    """PRISM's files first, as people know them: what they say, the others repeat."""
+    places = {f"{name}.jsonl": place for place, name in enumerate(FILES)}
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(found, key=lambda path: (places.get(path.name, len(places)), path))
 
 
 def is_telling(text: str) -> bool:

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from collection.api import live
@@ -150,3 +152,17 @@ def test_files_of_a_release(notebook: Program, cast: dict[str, Participant]) -> 
     zipped = notebook.ask("GET", "studies/prism/files/all/")
     assert b"".join(zipped.streaming_content).startswith(b"PK")
     assert notebook.refused(404, "GET", "studies/prism/files/nothing/")
+
+
+@pytest.mark.parametrize("kind", ["survey", "conversations", "utterances"])
+def test_more_people_take_no_more_queries(cast: dict[str, Participant], kind: str) -> None:
+    study = cast["alice"].study
+
+    def queries(keys: list[int]) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            live.Rows(study).of(kind, keys)
+        return len(captured)
+
+    keys = [place.pk for _kind, place in live.places(study, (kind,), None, 5000, False)]
+    assert len(keys) > 3
+    assert queries(keys) == queries(keys[:1])

@@ -53,8 +53,9 @@ def released(study: Study, folder: Path) -> dict[str, list[Row]]:
 
 
 def a_thing_or_two(folder: Path) -> dict[str, bytes]:
-    """All files by name, none of them hidden."""
-    return {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.startswith(".")}
+    """All files by name, also those in folders, none of them hidden."""
+    names = {p: p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    return {name: p.read_bytes() for p, name in names.items() if not name.startswith(".")}
 
 
 # Odd studies

@@ -28,6 +28,7 @@ from surveys.instruments.load import FOLDER, keep, parse
 from surveys.models import Membership, Participant, Recruitment, Study
 from surveys.protocol import PRESETS
 from tests import export_cast
+from tests.cast import set_protocol
 from tests.export_cast import (
     add_failed_turn,
     add_left_out,
@@ -579,6 +580,10 @@ def queries(study: Study, name: str) -> int:
 
 
 def test_queries_do_not_grow_with_people(study: Study) -> None:
+    # One that quotes what people typed, so that calls.jsonl reads their answers too.
+    arms = {"plain": "{header}", "personal": "{header} Wish: {system_string}"}
+    set_protocol(study, candidates="prompts", system_prompts=arms)
+    study.refresh_from_db()
     converse(make_person(study))
     few = {name: queries(study, name) for name in files_of(study)}
     for minute in range(1, 8):

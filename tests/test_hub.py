@@ -55,7 +55,8 @@ def pushed(release: Release) -> Release:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def test_it_works(study: Study, server: HubServer, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ What no rule can find is named here, with why: another person's age is an age.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ from django.db import transaction
 from pytest_django.plugin import DjangoDbBlocker
 
 from collection.export import check_documents
+from collection.export.check_metadata import IDS
 from collection.export.validate import validate
 from collection.export.write import write_release
-from surveys.models import PageVisit
+from surveys.models import Consent, PageVisit
 from tests.export_cast import START, choice, converse, make_person, make_study
 from tests.mutations import found, mutations
-from tests.test_validate import METADATA, as_lines, metadata_of
+from tests.test_validate import MANIFEST, METADATA, as_lines, metadata_of
 
 pytestmark = pytest.mark.django_db
+
+Row = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +47,46 @@ def folder(
             PageVisit.objects.create(
                 participant=person, page=CODE, shown_at=START, paradata={"a": noted}
             )
+            person.quality_runs.create(
+                check_name="attention",
+                version=1,
+                value=number,
+                severity="investigate",
+                evidence={"failed": number, "places": [{"question": "age"}]},
+            )
+        Consent.objects.filter(participant=carla).update(given_at=START)
         write_release(study, folder)
         transaction.set_rollback(True)
-    (folder / METADATA).write_text(as_lines(metadata_of(folder)))
+    moderate(folder)
     return folder
+
+
+def moderate(folder: Path) -> None:
+    """As if all three detectors had gone over the texts."""
+    texts = metadata_of(folder)
+    (folder / METADATA).write_text(as_lines(texts))
+    flags = [flag for text in texts for flag in flags_of(text)]
+    (folder / "flags.jsonl").write_text(as_lines(flags))
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["rows"]["flags.jsonl"] = len(flags)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def flags_of(text: Row) -> Iterator[Row]:
+    """Of a row of metadata.jsonl: what each detector said."""
+    results = {
+        "language": {"language": text["language_flag"], "score": 0.9},
+        "moderation": text["moderation_flag"],
+        "pii": {"found": [[0, 1, "EMAIL"]] if text["pii_flag"] else []},
+    }
+    for name, result in results.items():
+        yield {
+            **{key: text[key] for key in ("column_id", *IDS)},
+            "detector": name,
+            "version": "1",
+            "detected_datetime": "2026-03-02 09:00:00",
+            "result": result,
+        }
 
 
 CODE = "familiarity"
@@ -75,7 +115,6 @@ TOLD = {
     "lm_usecases": {"chosen": ["games", "other"], "other_text": "chess"},
 }
 
-N_A = ("creativity", "diversity", "factuality", "helpfulness", "safety", "values")
 NOBODY_CAN_TELL = {
     "other": {
         # Somebody else's answer is an answer.
@@ -85,25 +124,26 @@ NOBODY_CAN_TELL = {
         *("survey.order_stated_prefs", "survey.study_id"),
         # A time is a time, and a duration a duration.
         *("survey.generated_datetime", "conversations.generated_datetime", "paradata.visible_ms"),
+        *("consents.given_datetime", "ratings.ms_to_first_touch"),
+        # A line may have been put anywhere first, and touched where no script ran.
+        *("ratings.first_value", "ratings.was_touched"),
+        # What a check measured stands nowhere else.
+        *("quality.value", "quality.evidence", "quality.evidence.number"),
         # Nothing refers to these, and two models may share them.
         *("models.short_name", "models.longcode", "models.params_tested"),
     },
     "null": {
-        # Any attribute may be N/A; the second one of the cast's is anyway.
-        *(
-            f"conversations.{of}_attributes.{key}"
-            for of in ("choice", "performance")
-            for key in N_A
-        ),
-        # A detector that did not run, a script that did not, words that await their coding.
-        *("metadata.moderation_flag", "metadata.pii_flag", "survey.gender"),
+        # A script that did not run, words that await their coding.
         *("paradata.input", "paradata.viewport_width", "paradata.viewport_height"),
-        "paradata.questions.*.pasted_share",
+        *("paradata.questions.*.pasted_share", "survey.gender"),
+        *(f"ratings.{key}" for key in ("first_value", "input", "ms_to_first_touch")),
         # "Other" may be ticked without a word.
         "survey.lm_usecases.other_text",
+        # Found while the file was written; a check to which this was nothing unusual.
+        *("flags.detected_datetime", "quality.severity"),
     },
-    # PRISM's codebook gives these files no order.
-    "moved": {"metadata.row", "models.row"},
+    # PRISM's codebook gives the first two no order; the others' rows say what they are about.
+    "moved": {"metadata.row", "models.row", "flags.row", "ratings.row"},
 }
 
 

@@ -75,6 +75,11 @@ def template(
     return folder
 
 
+def files_with(folder: Path, text: bytes) -> list[Path]:
+    """Of all files of a release, also those in folders."""
+    return [p for p in folder.rglob("*") if p.is_file() and text in p.read_bytes()]
+
+
 @pytest.fixture
 def folder(template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(template, tmp_path / "release"))
@@ -152,7 +157,7 @@ def test_nobodys_unreleased_words_are_in_any_file(tmp_path: Path) -> None:
     ModelCall.objects.update(text="WORDS", error_message="WORDS")
     unfinished.interactions.filter(turn=1).update(state=Interaction.State.FAILED)
     write_release(study, tmp_path)
-    assert not [path for path in tmp_path.iterdir() if b"WORDS" in path.read_bytes()]
+    assert files_with(tmp_path, b"WORDS") == []
     calls = rows_of(tmp_path, "calls")
     hidden = [row for row in calls if row["conversation_id"] is None]
     assert (len(calls), len(hidden)) == (12, 6)
@@ -172,7 +177,7 @@ def test_a_redacted_text_is_so_in_every_file(
 
     monkeypatch.setattr(rows, "shown_text", redacting)
     write_release(study, tmp_path)
-    assert not [path for path in tmp_path.iterdir() if b"Secret" in path.read_bytes()]
+    assert files_with(tmp_path, b"Secret") == []
     assert "[REDACTED]" in (tmp_path / "calls.jsonl").read_text()
     assert rows_of(tmp_path, "preferences") == []
     left_out = manifest_of(tmp_path)["derived"]["left_out"]
@@ -494,18 +499,21 @@ def test_parquet_that_says_something_else_is_found(folder: Path) -> None:
 
 
 def test_every_row_satisfies_its_schema(folder: Path) -> None:
-    found = json.loads((folder / "schemas.json").read_text())
     for name in (n.removesuffix(".jsonl") for n in manifest_of(folder)["rows"] if "/" not in n):
-        schema = {"$schema": found["$schema"], **found["$defs"][name]}
-        jsonschema.Draft202012Validator.check_schema(schema)
-        validator = jsonschema.Draft202012Validator(schema)
+        validator = schema_of(folder, name)
         for row in rows_of(folder, name):
             assert not list(validator.iter_errors(row)), name
             assert list(validator.iter_errors(row | {"prolific_pid": "x"}))
-    scored = jsonschema.Draft202012Validator(found["$defs"]["utterances"])
+    scored = schema_of(folder, "utterances")
     row = rows_of(folder, "utterances")[0]
     assert list(scored.iter_errors(row | {"score": 101}))
     assert list(scored.iter_errors(row | {"utterance_id": "user1"}))
+
+
+def schema_of(folder: Path, name: str) -> jsonschema.Draft202012Validator:
+    schema = json.loads((folder / "schemas" / f"{name}.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
 
 
 # What the validator finds: file, line, change, and the rules that tell

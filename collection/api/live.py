@@ -34,7 +34,7 @@ from collection.export.rows import (
     shown_text,
 )
 from collection.export.selection import MIN_TURNS, ReleasedConversation, ReleasedUser
-from collection.export.survey_rows import survey_values
+from collection.export.survey_rows import CODED, survey_values
 from collection.export.write import line, snapshot
 from collection.models import AttributeRating, Conversation, Interaction, Utterance
 from surveys import veil
@@ -191,7 +191,7 @@ class Rows:
 
     def survey(self, wanted: list[int]) -> dict[int, Said]:
         people = Participant.objects.prefetch_related(
-            *("instrument", "study", "came_by", "responses", "orders", "assignments")
+            *("instrument", "study", "came_by", CODED, "orders", "assignments")
         ).in_bulk(wanted)
         return {pk: Said(person, self.survey_row(person)) for pk, person in people.items()}
 

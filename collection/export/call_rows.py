@@ -17,7 +17,7 @@ from collection.export import loading
 from collection.export.plan import Plan, batches
 from collection.export.rows import as_text, history, shown_text
 from collection.export.selection import ReleasedConversation, ReleasedUser
-from collection.export.survey_rows import people, survey_row
+from collection.export.survey_rows import CODED, people, survey_row
 from collection.models import Attempt, Conversation, Interaction, ModelCall, Utterance
 
 Row = dict[str, Any]
@@ -201,7 +201,7 @@ def withheld_statements(plan: Plan) -> dict[int, list[tuple[str, str]]]:
     if not any(f"{{{SYSTEM_STRING}}}" in text for text in prompts):
         return {}
     found = {}
-    for user, person in people(plan, "responses", "orders", "assignments"):
+    for user, person in people(plan, CODED, "orders", "assignments"):
         row = survey_row(plan, user, person)
         for response in person.responses.all():
             stored = response.value.get("text") if response.question == SYSTEM_STRING else None

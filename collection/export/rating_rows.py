@@ -9,7 +9,7 @@ from collection.export.codebook import lines_of
 from collection.export.loading import conversations
 from collection.export.plan import Plan
 from collection.export.selection import ReleasedUser
-from collection.export.survey_rows import orders_of, people, said_by, sheet_of
+from collection.export.survey_rows import CODED, orders_of, people, said_by, sheet_of
 from collection.models import AttributeRating, Conversation, Utterance
 from collection.models.conversations import SliderRecord
 from surveys.instruments.released import OTHER_TEXT, column_of
@@ -37,7 +37,7 @@ def rating_rows(plan: Plan) -> Iterator[Row]:
 
 def survey_lines(plan: Plan) -> Iterator[Row]:
     asked = {version.sha256: lines_of(version) for version in plan.book.versions}
-    for user, person in people(plan, "responses", "orders", "assignments"):
+    for user, person in people(plan, CODED, "orders", "assignments"):
         questions = asked[person.instrument.sha256]
         if questions:
             yield from lines_of_person(user, person, questions)

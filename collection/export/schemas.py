@@ -140,7 +140,7 @@ def _value(column: Column, book: Codebook) -> Schema:
         case "list of dicts":
             return {"type": "array", "items": _object(column.keys, book)} | _lengths(column)
         case "json":
-            return {}
+            return {"type": "object"}
         case "parameters":
             return {"type": "object", "additionalProperties": {"type": ["string", "integer"]}}
         case "history":
