@@ -53,10 +53,7 @@ def jane(study: Study) -> Participant:
     )
     talk = converse(person, prompt=f"Write to {MAIL}", reply=f"Dear {NAME}, I wrote to {MAIL}")
     Feedback.objects.filter(conversation=talk).update(open_feedback=f" It knew {NAME}. ")
-    for call in ModelCall.objects.all():
-        call.messages = [{"role": "user", "content": f"Write to {MAIL}"}]
-        call.text = f"Dear {NAME}"
-        call.save()
+    ModelCall.objects.update(text=f"Dear {NAME}")
     return person
 
 
@@ -92,7 +89,7 @@ def say(client: Client, study: Study, kind: str, row: Any, *passages: str, **fie
 def files(study: Study, folder: Path) -> dict[str, str]:
     write_release(study, folder)
     assert [str(found) for found in validate(folder) if not found.is_note] == []
-    return {path.name: path.read_text() for path in folder.iterdir()}
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
 
 def mark_all(client: Client, study: Study) -> None:
