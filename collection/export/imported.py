@@ -19,7 +19,7 @@ NAME = "repairs.json"
 """What an import changed in the files that it came from."""
 
 
-def unless_kept(name: str, maker: Maker | None) -> Maker:
+def unless_kept(name: str, maker: Maker) -> Maker:
     """The maker of a file, but for imports that keep its rows."""
 
     def rows(plan: Plan) -> Iterator[Row]:
@@ -27,7 +27,6 @@ def unless_kept(name: str, maker: Maker | None) -> Maker:
             return survey_rows(plan)
         if plan.release is not None and name not in REBUILT:
             return carried_rows(plan, name, plan.release)
-        assert maker is not None, name
         return maker(plan)
 
     return rows

@@ -99,9 +99,7 @@ OWN: dict[str, Maker] = {
     "paradata": paradata_rows,
 }
 """How the files of a study that was run here are made."""
-MAKERS: dict[str, Maker] = {
-    name: imported.unless_kept(name, OWN.get(name)) for name in (*OWN, *imported.CARRIED)
-}
+MAKERS: dict[str, Maker] = {name: imported.unless_kept(name, maker) for name, maker in OWN.items()}
 
 
 # Conversations and utterances

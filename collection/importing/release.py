@@ -13,8 +13,8 @@ from django.utils.text import slugify
 
 from collection.export.imported import CARRIED, packed
 from collection.export.lines import show
+from collection.export.makers import MAKERS
 from collection.export.plan import batches, make_plan
-from collection.export.rows import MAKERS
 from collection.importing import people, talks
 from collection.importing.folder import Folder
 from collection.importing.repairs import Repairs
