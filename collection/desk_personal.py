@@ -65,7 +65,7 @@ class PersonalPages:
         study = study_to(request, pk, "read")
         state = state_of(request)
         page = Paginator(queue(study, state), PER_PAGE).get_page(request.GET.get("page"))
-        rows = [line(row) for row in page]
+        rows = [line(study, row) for row in page]
         audit.saw_list(request.user, TextReview, [(row.pk, study.pk) for row in page])
         number = personal.reviews(study)
         context = {
@@ -166,12 +166,12 @@ def next_of(study: Study, text: personal.Text) -> TextReview | None:
     return (rest.filter(pk__gt=here.pk).first() if here else None) or rest.first()
 
 
-def line(row: TextReview) -> dict[str, Any]:
+def line(study: Study, row: TextReview) -> dict[str, Any]:
     """A row of the list; which words were found is told on the text's own page."""
     kind, key = personal.kind_and_key(row)
     return {
         "row": row,
-        "url": address(row.participant.study, kind, key),
+        "url": address(study, kind, key),
         "where": where(row, kind),
         "found": sorted({name.partition("-")[0] for name, _start, _end in row.found}),
     }

@@ -9,7 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from surveys.models import Study
-from tests.bench import bulk, crowd, desk_pages
+from tests.bench import crowd, desk_pages
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +57,7 @@ def queries(client: Client, study: Study) -> dict[str, int]:
 def test_pages_take_the_same_queries_for_more_people(study: Study) -> None:
     client = desk_pages.signed_in()
     few = queries(client, study)
-    bulk.write(crowd.Crowd(study, crowd.size_for(20), first=100).batches())
+    crowd.grow(study, 20, first=100)
     many = queries(client, study)
     assert {"admin:surveys_response_changelist", desk_pages.LIVE} <= many.keys()
     # One more is for the keys of a page, which a list asks for once it has two.
