@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from asgiref.sync import async_to_sync
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from collection import coding, llm, patterns, personal
@@ -138,17 +138,17 @@ class Figures:
 
 
 def figures(study: Study) -> Figures:
-    rows = Suggestion.objects.filter(description__study=study)
-    named = rows.exclude(category="")
-    settled = named.exclude(description__category="")
-    return Figures(
-        waiting=waiting(study).count(),
-        asked=rows.count(),
-        understood=named.count(),
-        compared=settled.count(),
-        right=settled.filter(category=F("description__category")).count(),
-        cost_usd=rows.aggregate(all=Sum("cost_usd"))["all"] or Decimal(0),
+    named = ~Q(category="")
+    settled = named & ~Q(description__category="")
+    found = Suggestion.objects.filter(description__study=study).aggregate(
+        asked=Count("pk"),
+        understood=Count("pk", filter=named),
+        compared=Count("pk", filter=settled),
+        right=Count("pk", filter=settled & Q(category=F("description__category"))),
+        cost_usd=Sum("cost_usd"),
     )
+    found["cost_usd"] = found["cost_usd"] or Decimal(0)
+    return Figures(waiting=waiting(study).count(), **found)
 
 
 async def ask(endpoint: ModelEndpoint, rows: list[tuple[Description, Question]]) -> list[llm.Reply]:
