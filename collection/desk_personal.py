@@ -84,9 +84,13 @@ class PersonalPages:
 
     def personal_scan(self, request: HttpRequest, pk: int) -> HttpResponse:
         study = study_to(request, pk, "review")
-        number = personal.scan(study)
-        said = ngettext("%d text more is flagged.", "%d texts more are flagged.", number)
-        messages.success(request, said % number)
+        try:
+            number = personal.scan(study)
+        except DomainError as error:
+            messages.error(request, error.message)
+        else:
+            said = ngettext("%d text more is flagged.", "%d texts more are flagged.", number)
+            messages.success(request, said % number)
         return redirect("admin:surveys_study_personal", pk)
 
     def personal_one(self, request: HttpRequest, pk: int, kind: str, key: int) -> HttpResponse:
@@ -173,7 +177,7 @@ def line(study: Study, row: TextReview) -> dict[str, Any]:
         "row": row,
         "url": address(study, kind, key),
         "where": where(row, kind),
-        "found": sorted({name.partition("-")[0] for name, _start, _end in row.found}),
+        "found": sorted({what.replace("_", " ").lower() for what, _start, _end in row.found}),
     }
 
 
