@@ -375,14 +375,16 @@ class Standing:
 
 
 def standing(study: Study, question: str) -> Standing:
-    rows = Description.objects.filter(study=study, question=question, typed__isnull=False)
     people = Typed.objects.filter(description__study=study, description__question=question)
+    is_settled = ~Q(description__category="")
     return Standing(
         question,
-        people=people.count(),
-        people_coded=people.exclude(description__category="").count(),
-        strings=rows.distinct().count(),
-        settled=rows.exclude(category="").distinct().count(),
+        **people.aggregate(
+            people=Count("pk"),
+            people_coded=Count("pk", filter=is_settled),
+            strings=Count("description", distinct=True),
+            settled=Count("description", distinct=True, filter=is_settled),
+        ),
         differing=to_settle(study, question).count(),
         agreements=agreements(study, question),
     )

@@ -65,7 +65,7 @@ class PersonalPages:
         study = study_to(request, pk, "read")
         state = state_of(request)
         page = Paginator(queue(study, state), PER_PAGE).get_page(request.GET.get("page"))
-        rows = [line(row) for row in page]
+        rows = [line(study, row) for row in page]
         audit.saw_list(request.user, TextReview, [(row.pk, study.pk) for row in page])
         number = personal.reviews(study)
         context = {
@@ -84,9 +84,13 @@ class PersonalPages:
 
     def personal_scan(self, request: HttpRequest, pk: int) -> HttpResponse:
         study = study_to(request, pk, "review")
-        number = personal.scan(study)
-        said = ngettext("%d text more is flagged.", "%d texts more are flagged.", number)
-        messages.success(request, said % number)
+        try:
+            number = personal.scan(study)
+        except DomainError as error:
+            messages.error(request, error.message)
+        else:
+            said = ngettext("%d text more is flagged.", "%d texts more are flagged.", number)
+            messages.success(request, said % number)
         return redirect("admin:surveys_study_personal", pk)
 
     def personal_one(self, request: HttpRequest, pk: int, kind: str, key: int) -> HttpResponse:
@@ -166,14 +170,14 @@ def next_of(study: Study, text: personal.Text) -> TextReview | None:
     return (rest.filter(pk__gt=here.pk).first() if here else None) or rest.first()
 
 
-def line(row: TextReview) -> dict[str, Any]:
+def line(study: Study, row: TextReview) -> dict[str, Any]:
     """A row of the list; which words were found is told on the text's own page."""
     kind, key = personal.kind_and_key(row)
     return {
         "row": row,
-        "url": address(row.participant.study, kind, key),
+        "url": address(study, kind, key),
         "where": where(row, kind),
-        "found": sorted({name.partition("-")[0] for name, _start, _end in row.found}),
+        "found": sorted({what.replace("_", " ").lower() for what, _start, _end in row.found}),
     }
 
 

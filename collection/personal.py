@@ -16,7 +16,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from collection import coding, patterns
+from collection import coding
+from collection.detectors import Detector, Refused, Unavailable, local_detectors_of
 from collection.models import (
     Conversation,
     Description,
@@ -34,6 +35,8 @@ from surveys.models import Draft, Participant, ProblemReport, Redaction, Respons
 OVERLAP = timedelta(hours=1)
 """Looked through again each time: what was written meanwhile may have become visible later."""
 PASSAGES, PASSAGE_LIMIT = 50, 500
+PII = "pii"
+"""Name of the detector of personal information."""
 
 KINDS = ("answer", "prompt", "feedback")
 FIELDS = {"answer": "response", "prompt": "interaction", "feedback": "feedback"}
@@ -128,16 +131,37 @@ def text_of(study: Study, kind: str, key: int) -> Text | None:
     return next(by_kind[kind], None) if kind in by_kind else None
 
 
-def flagged_texts(study: Study) -> Iterator[tuple[Text, list[tuple[str, int, int]]]]:
-    """(text, (detector, start, end) of each finding) of whatever any detector finds now."""
-    return flagged(texts(study))
-
-
-def flagged(some: Iterable[Text]) -> Iterator[tuple[Text, list[tuple[str, int, int]]]]:
-    return ((text, found) for text in some if (found := patterns.find(text.text)))
-
-
 # Looking through them
+
+Finding = tuple[str, int, int]
+"""What it is, and where it begins and ends."""
+
+
+class Finder:
+    """The detector that fills `pii_flag` of metadata.jsonl, so that reviewers see what it flags."""
+
+    def __init__(self, study: Study) -> None:
+        found = (one for one in local_detectors_of(study) if one.name == PII)
+        self._detector: Detector | None = next(found, None)
+
+    @property
+    def version(self) -> str:
+        """As `TextScan.detectors` has room for it."""
+        return self._detector.version[:200] if self._detector else ""
+
+    def find(self, text: str) -> list[Finding]:
+        """In the order of the text. Raises Unavailable, and Refused if the text is the reason."""
+        if self._detector is None:
+            return []
+        (result,) = self._detector.detect([text])
+        return [(what, start, end) for start, end, what in (result or {}).get("found", ())]
+
+    def found_now(self, text: str) -> list[Finding] | None:
+        """None if it cannot say."""
+        try:
+            return self.find(text)
+        except (Refused, Unavailable):
+            return None
 
 
 def scan_all() -> int:
@@ -148,19 +172,34 @@ def scan_all() -> int:
 def scan(study: Study) -> int:
     """Put before reviewers what detectors flag in texts that came since the last time.
 
-    Twice or at the same time does no more than once.
+    Twice or at the same time does no more than once. Raises DomainError if they cannot run now.
     """
     before, _created = TextScan.objects.get_or_create(study=study)
     began = timezone.now()
-    is_same = before.detectors == patterns.NAMES and before.until is not None
+    finder = Finder(study)
+    is_same = before.detectors == finder.version and before.until is not None
     since = before.until - OVERLAP if is_same and before.until else None
-    new = sum(put(text, found) for text, found in flagged(texts(study, since)))
-    TextScan.objects.filter(study=study).update(until=began, detectors=patterns.NAMES)
+    try:
+        new = sum(put(text, found) for text, found in flagged(finder, texts(study, since)))
+    except Unavailable as error:
+        raise DomainError("unavailable", str(error)) from error
+    TextScan.objects.filter(study=study).update(until=began, detectors=finder.version)
     return new
 
 
+def flagged(finder: Finder, some: Iterable[Text]) -> Iterator[tuple[Text, list[Finding]]]:
+    """Raises Unavailable."""
+    for text in some:
+        try:
+            found = finder.find(text.text)
+        except Refused:  # in metadata.jsonl it has no flag either
+            continue
+        if found:
+            yield text, found
+
+
 @transaction.atomic
-def put(text: Text, found: Sequence[tuple[str, int, int]]) -> bool:
+def put(text: Text, found: Sequence[Finding]) -> bool:
     """Whether it is new to the reviewers. A text that changed is judged anew."""
     if not Participant.objects.select_for_update().filter(
         pk=text.participant, withdrawn_at__isnull=True
@@ -299,14 +338,15 @@ def purge(study: Study, **_signal: Any) -> tuple[str, int]:
     due = Redaction.objects.filter(participant__study=study).exclude(participant__in=talking)
     people = sorted(set(due.order_by().values_list("participant", flat=True)))
     number = 0
+    finder = Finder(study)
     for person in people:
-        number += purge_person(person)
+        number += purge_person(person, finder)
     Description.objects.filter(study=study).exclude(recruiter_said="").update(recruiter_said="")
     return "redaction", number
 
 
 @transaction.atomic
-def purge_person(person: int) -> int:
+def purge_person(person: int, finder: Finder) -> int:
     list(Participant.objects.select_for_update().filter(pk=person))
     rows = Redaction.objects.filter(participant=person)
     passages = list(rows.values_list("passage", flat=True))
@@ -316,7 +356,7 @@ def purge_person(person: int) -> int:
     for reply in Utterance.objects.filter(interaction__conversation__participant=person):
         rewrite_reply(reply, passages)
     for review in TextReview.objects.filter(participant=person):
-        remark(review)
+        remark(review, finder)
     rewrite_descriptions(person, passages)
     return rows.delete()[0]
 
@@ -351,15 +391,15 @@ def shifted(at: int, cut: Sequence[tuple[int, int]]) -> int:
     return at + by
 
 
-def remark(review: TextReview) -> None:
+def remark(review: TextReview, finder: Finder) -> None:
     """What was said of a text holds for what it has become. What nobody has judged, and has
     nothing to judge any more, is gone: another text's passages covered it."""
     for text in of_review(review):
-        found = patterns.find(text.text)
-        if review.is_personal is None and not found:
+        found = finder.found_now(text.text)
+        if review.is_personal is None and found == []:
             review.delete()
         else:
-            TextReview.objects.filter(pk=review.pk).update(mark=text.mark, found=found)
+            TextReview.objects.filter(pk=review.pk).update(mark=text.mark, found=found or [])
 
 
 def of_review(review: TextReview) -> Iterator[Text]:

@@ -12,10 +12,10 @@ from decimal import Decimal
 
 from asgiref.sync import async_to_sync
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils import timezone
 
-from collection import coding, llm, patterns, personal
+from collection import coding, llm, personal
 from collection.models import CodingPlan, Description, ModelEndpoint, Suggestion
 from surveys.draws import new_seed
 from surveys.instruments.schema import Question
@@ -82,7 +82,8 @@ def suggest(study: Study, at_most: int = AT_ONCE) -> int:
 def due(study: Study, at_most: int) -> list[Description]:
     """What can be asked about now."""
     rows = waiting(study).order_by("pk")[: 2 * at_most]
-    return [row for row in rows if may_be_sent(row)][:at_most]
+    finder = personal.Finder(study)
+    return [row for row in rows if may_be_sent(row, finder)][:at_most]
 
 
 def waiting(study: Study) -> QuerySet[Description]:
@@ -95,13 +96,14 @@ def waiting(study: Study) -> QuerySet[Description]:
     ).distinct()
 
 
-def may_be_sent(row: Description) -> bool:
+def may_be_sent(row: Description, finder: personal.Finder) -> bool:
     typed = list(row.typed.values_list("response__participant", "response__value"))
     passages = [each for some in passages_of(pk for pk, _v in typed).values() for each in some]
     words = [row.text, *(personal.own_words(value) for _pk, value in typed)]
     if not row.text or REDACTED in row.text:
         return False
-    return not any(patterns.find(text) or spans(text, passages) for text in words)
+    # None, if the detector cannot say, is no reason to send it.
+    return all(finder.found_now(text) == [] and not spans(text, passages) for text in words)
 
 
 @transaction.atomic
@@ -138,17 +140,17 @@ class Figures:
 
 
 def figures(study: Study) -> Figures:
-    rows = Suggestion.objects.filter(description__study=study)
-    named = rows.exclude(category="")
-    settled = named.exclude(description__category="")
-    return Figures(
-        waiting=waiting(study).count(),
-        asked=rows.count(),
-        understood=named.count(),
-        compared=settled.count(),
-        right=settled.filter(category=F("description__category")).count(),
-        cost_usd=rows.aggregate(all=Sum("cost_usd"))["all"] or Decimal(0),
+    named = ~Q(category="")
+    settled = named & ~Q(description__category="")
+    found = Suggestion.objects.filter(description__study=study).aggregate(
+        asked=Count("pk"),
+        understood=Count("pk", filter=named),
+        compared=Count("pk", filter=settled),
+        right=Count("pk", filter=settled & Q(category=F("description__category"))),
+        cost_usd=Sum("cost_usd"),
     )
+    found["cost_usd"] = found["cost_usd"] or Decimal(0)
+    return Figures(waiting=waiting(study).count(), **found)
 
 
 async def ask(endpoint: ModelEndpoint, rows: list[tuple[Description, Question]]) -> list[llm.Reply]:

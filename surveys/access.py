@@ -92,7 +92,7 @@ def scoped(rows: QuerySet[M], user: Any, verb: Verb, path: str) -> QuerySet[M]:
 def study_keys(user: Any, verb: Verb) -> list[int]:
     """Of the studies in which the account has a role that may; superusers have none."""
     keys = [study for study in roles(user) if verb in at_desk(user, study)]
-    return [key for key in keys if key not in read_only(user)] if verb in CHANGING else keys
+    return [key for key in keys if key not in own_imports(user)] if verb in CHANGING else keys
 
 
 def at_desk(user: Any, study: int) -> frozenset[Verb]:
@@ -105,7 +105,9 @@ def is_everywhere(user: Any) -> bool:
 
 
 def is_read_only(study: Study | int, user: Any) -> bool:
-    return study.is_imported if isinstance(study, Study) else study in read_only(user)
+    if isinstance(study, Study):
+        return study.is_imported
+    return study in (read_only(user) if is_everywhere(user) else own_imports(user))
 
 
 def read_only(user: Any) -> frozenset[int]:
@@ -118,14 +120,24 @@ def read_only(user: Any) -> frozenset[int]:
     return known
 
 
+MINE = ("study", "role", "study__is_imported")
+
+
+def own_imports(user: Any) -> frozenset[int]:
+    """`read_only`, of the studies in which the account has a role."""
+    return user.__dict__["_imports"] if roles(user) else frozenset()
+
+
 def roles(user: Any) -> dict[int, str]:
     """Key of a study -> role in it. Read once for each request, whose user is its own object."""
     if not user.is_authenticated or not user.is_active:
         return {}
     known: dict[int, str] | None = user.__dict__.get("_roles")
     if known is None:
-        known = dict(Membership.objects.filter(user=user).values_list("study", "role"))
+        rows = list(Membership.objects.filter(user=user).values_list(*MINE))
+        known = {study: role for study, role, _is_imported in rows}
         user.__dict__["_roles"] = known
+        user.__dict__["_imports"] = frozenset(study for study, _role, is_so in rows if is_so)
     return known
 
 

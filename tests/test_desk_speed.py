@@ -9,26 +9,33 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from surveys.models import Study
-from tests.bench import bulk, crowd, desk_pages
+from tests.bench import crowd, desk_pages
 
 pytestmark = pytest.mark.django_db
 
 USUAL = 15
 MORE: Mapping[str, int] = {
-    "admin:collection_conversation_change": 20,
-    "admin:collection_modelendpoint_change": 30,
+    "admin:collection_conversation_change": 21,
+    "admin:collection_modelendpoint_change": 31,
     "admin:collection_modelendpoint_changelist": 20,
-    "admin:collection_modelendpoint_delete": 18,
+    "admin:collection_modelendpoint_delete": 19,
     "admin:collection_utterance_change": 18,
     "admin:surveys_participant_change": 22,
     "admin:surveys_participant_changelist": 17,
     "admin:surveys_recruitment_delete": 22,
     "admin:surveys_response_changelist": 16,
-    "admin:surveys_study_change": 34,
-    "admin:surveys_study_check": 25,
-    "admin:surveys_study_delete": 21,
+    "admin:surveys_study_change": 35,
+    "admin:surveys_study_check": 26,
+    "admin:surveys_study_coding": 27,
+    "admin:surveys_study_coding_list": 17,
+    "admin:surveys_study_coding_settle": 19,
+    "admin:surveys_study_delete": 30,
+    "admin:surveys_study_metadata": 18,
+    "admin:surveys_study_personal_one": 18,
+    "admin:surveys_study_release": 16,
     "admin:surveys_study_review_one": 18,
-    "admin:surveys_study_set_up": 25,
+    "admin:surveys_study_set_up": 26,
+    "admin:surveys_study_subsets": 21,
     "admin:surveys_study_watch": 17,
 }
 """Pages that need more queries than the usual, and how many."""
@@ -57,7 +64,7 @@ def queries(client: Client, study: Study) -> dict[str, int]:
 def test_pages_take_the_same_queries_for_more_people(study: Study) -> None:
     client = desk_pages.signed_in()
     few = queries(client, study)
-    bulk.write(crowd.Crowd(study, crowd.size_for(20), first=100).batches())
+    crowd.grow(study, 20, first=100)
     many = queries(client, study)
     assert {"admin:surveys_response_changelist", desk_pages.LIVE} <= many.keys()
     # One more is for the keys of a page, which a list asks for once it has two.

@@ -9,7 +9,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from collection import coding, held, patterns, personal
+from collection import coding, held, personal
+from collection.detectors import Unavailable
+from collection.detectors.contacts import Contacts
 from collection.export.validate import validate
 from collection.export.write import write_release
 from collection.models import (
@@ -53,10 +55,7 @@ def jane(study: Study) -> Participant:
     )
     talk = converse(person, prompt=f"Write to {MAIL}", reply=f"Dear {NAME}, I wrote to {MAIL}")
     Feedback.objects.filter(conversation=talk).update(open_feedback=f" It knew {NAME}. ")
-    for call in ModelCall.objects.all():
-        call.messages = [{"role": "user", "content": f"Write to {MAIL}"}]
-        call.text = f"Dear {NAME}"
-        call.save()
+    ModelCall.objects.update(text=f"Dear {NAME}")
     return person
 
 
@@ -92,7 +91,7 @@ def say(client: Client, study: Study, kind: str, row: Any, *passages: str, **fie
 def files(study: Study, folder: Path) -> dict[str, str]:
     write_release(study, folder)
     assert [str(found) for found in validate(folder) if not found.is_note] == []
-    return {path.name: path.read_text() for path in folder.iterdir()}
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
 
 def mark_all(client: Client, study: Study) -> None:
@@ -225,17 +224,43 @@ def test_passages_that_overlap_are_one() -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("a.b+c@mail.example.co.uk", ["email"]),
+        ("a.b+c@mail.example.co.uk", ["EMAIL_ADDRESS"]),
         ("me@home", []),
-        ("+44 20 7946 0958", ["phone"]),
-        ("(020) 7946-0958", ["phone"]),
+        ("+44 20 7946 0958", ["PHONE_NUMBER"]),
+        ("(212) 736-5000", ["PHONE_NUMBER"]),
         ("from 1999-2023 it cost 1,250,000", []),
         ("12345678901234567890", []),
         ("on 2023-11-22 at 15:48", []),
     ],
 )
-def test_detectors(text: str, found: list[str]) -> None:
-    assert [name.partition("-")[0] for name, _start, _end in patterns.find(text)] == found
+def test_what_is_found(study: Study, text: str, found: list[str]) -> None:
+    assert [what for what, _start, _end in personal.Finder(study).find(text)] == found
+
+
+def test_a_release_flags_what_reviewers_are_shown(
+    study: Study, jane: Participant, tmp_path: Path
+) -> None:
+    Response.objects.filter(question="system_string").update(value={"text": "(212) 736-5000"})
+    Feedback.objects.update(open_feedback="In 1912, 123 456 789 people")  # nobody's number
+    assert personal.scan(study) == 3
+    rows = map(json.loads, files(study, tmp_path)["metadata.jsonl"].splitlines())
+    flagged = [row["column_id"] for row in rows if row["pii_flag"] and not row["utterance_id"]]
+    assert sorted(flagged) == ["system_string", "user_prompt", "user_prompt"]
+
+
+def test_a_detector_that_cannot_run(
+    study: Study, jane: Participant, reviewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_arguments: object) -> None:
+        raise Unavailable("No memory left.")
+
+    monkeypatch.setattr(Contacts, "detect", away)
+    scan = reverse("admin:surveys_study_personal_scan", args=[study.pk])
+    assert "No memory left." in words(reviewer.post(scan, follow=True))
+    mark_all(reviewer, study)
+    retention.purge(study)  # a mark is written in without it
+    assert not Redaction.objects.exists()
+    assert len(personal.manual_flags(study)) == 2
 
 
 # Under lock

@@ -28,7 +28,7 @@ log = logging.getLogger("refract.export")
 Row = dict[str, Any]
 Kind = Detection.Kind
 
-PII, LANGUAGE = "pii", "language"
+PII, LANGUAGE = personal.PII, "language"
 ENGLISH = "en"
 TEXTS_AT_ONCE = 500
 CONVERSATIONS_AT_ONCE = 100

@@ -18,25 +18,31 @@ from typing import Any, NamedTuple
 from django.contrib.auth.models import User
 from django.db.models import Max, Model
 
-from collection import assignment, quality
+from collection import assignment, coding, detecting, personal, quality
 from collection.models import (
     Alert,
     Attempt,
     AttributeRating,
     Conversation,
+    Description,
+    Detection,
     EndpointTest,
     Feedback,
     Interaction,
+    Judgement,
     ModelCall,
     ModelEndpoint,
     QualityRun,
+    Release,
     ReplyReport,
     Reservation,
     Review,
+    TextReview,
     Utterance,
 )
 from collection.simulation import people as simulated
 from collection.simulation import words
+from collection.written import Kind, Written, typed
 from surveys import versions
 from surveys.draws import rng
 from surveys.enrolment import consent_of
@@ -77,7 +83,7 @@ from surveys.sheet import Sheet
 from tests.bench.bulk import Json, Values, as_json, write
 
 SLUG = "prism"
-OWNER = "researcher"
+OWNER, COLLEAGUE = "researcher", "colleague"
 SEED = 1
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 DAYS = 30
@@ -90,6 +96,8 @@ OPENING_REPLIES = 4
 LEFT_SHARE = 0.06
 """People beside those of the survey file: who left, was screened out, or came for the pilot."""
 REPLY_LIMIT_S = 30.0
+FOUND = {"pii": {"found": []}, "language": {"language": "en", "probability": 0.99}}
+"""Detector -> what it is said to have found in each text, so that a release runs none."""
 
 
 class Size(NamedTuple):
@@ -161,8 +169,32 @@ def another(random: Random, values: Sequence[int], below: int, least: int = 0) -
 def make(people: int = PRISM.people) -> Study:
     """The study with its owner, endpoints, places and people. The database has none of it yet."""
     study = make_study()
-    write(Crowd(study, size_for(people)).batches())
+    grow(study, people)
     return study
+
+
+def grow(study: Study, people: int, first: int = 0) -> None:
+    """People beyond the first, and what the desk has done about them."""
+    write(Crowd(study, size_for(people), first).batches())
+    code(study)
+
+
+def code(study: Study) -> None:
+    """Of every four strings one waits for all, one for the owner, and two differ about one."""
+    coding.sync(study)
+    rows = study.descriptions.filter(category="", judgements=None).order_by("pk")
+    given: list[Judgement] = []
+    for number, row in enumerate(rows):
+        names = [*coding.choices(coding.questions(study)[row.question])]
+        said = [[], [(COLLEAGUE, 0)], [(COLLEAGUE, 0), (OWNER, 1)], [(COLLEAGUE, 0), (OWNER, 0)]]
+        given += [
+            Judgement(description=row, round=1, researcher_name=name, category=names[place])
+            for name, place in said[number % 4]
+        ]
+        if number % 4 == 3:
+            row.category, row.way, row.settled_at = names[0], Description.Way.AGREED, START
+            row.save()
+    Judgement.objects.bulk_create(given)
 
 
 def make_study() -> Study:
@@ -202,6 +234,17 @@ def make_study() -> Study:
             reward=900,
             external_id=f"study-{country}",
             token=f"token-{country}",
+        )
+    for edition in (1, 2):
+        Release.objects.create(
+            study=study,
+            edition=edition,
+            state=Release.State.READY,
+            asked_by=OWNER,
+            file_name=f"{SLUG}-{edition}.0.zip",
+            counts={"people": 0, "rows": {"survey.jsonl": 0}, "changes": ["Made up."]},
+            disclosure={"ids_looked_for": 0, "cells": None},
+            size=0,
         )
     return study
 
@@ -278,6 +321,11 @@ class Crowd:
         self.texts = Texts()
         self.rows: dict[type[Model], list[Values]] = defaultdict(list)
         self.parameters = {pk: Json(as_json(e.parameters)) for pk, e in self.endpoints.items()}
+        self.detectors = [
+            (one.name, one.version, Json(as_json(FOUND[one.name])))
+            for one in detecting.local_detectors_of(study)
+            if one.name in FOUND
+        ]
         self.checks = [(check.name, check.version) for check in quality.CHECKS.values()]
 
     def add(self, model: type[Model], **values: Any) -> int:
@@ -361,11 +409,12 @@ class Walk:
         self.seed = self.random.getrandbits(62)
         self.recruitment = crowd.recruitments[self.person.choices["reside_country"]]
         self.line = Line(self.random, self.person)
+        self.key = next(keys_of(Participant))
+        self.texts: list[Written] = []
 
     def all(self, talks: Sequence[Talk]) -> None:
         """They do everything that they were to do; without a conversation, the survey alone."""
-        sheet = self.answered()
-        key = next(keys_of(Participant))
+        sheet, key = self.answered(), self.key
         done = self.survey(key, sheet, sheet.pages)
         self.talked_until = done + timedelta(minutes=3)
         order = self.types()
@@ -380,11 +429,11 @@ class Walk:
         )
         self.claimed(key, sheet, done, "confirmed" if talks else "claimed")
         self.reviewed(key, finished)
+        self.detected(done)
 
     def part(self) -> None:
         """They leave in the survey, or come for the pilot and finish that."""
-        sheet = self.answered()
-        key = next(keys_of(Participant))
+        sheet, key = self.answered(), self.key
         pages = sheet.pages[: self.random.randint(1, len(sheet.pages))]
         left = self.survey(key, sheet, pages)
         is_pilot = len(pages) == len(sheet.pages)
@@ -393,6 +442,8 @@ class Walk:
         if way and not is_pilot:
             ends = {way: left} | ({"screen_reason": "quota"} if way == "screened_at" else {})
         self.arrived(key, is_pilot=is_pilot, **ends)
+        if is_pilot:
+            self.detected(left)
 
     def types(self) -> list[str]:
         """Two of each, in any order; one of each at first, so that few people miss a type."""
@@ -539,7 +590,7 @@ class Walk:
             }
             for code in value.get("scores", ())
         }
-        self.add(
+        row = self.add(
             Response,
             participant_id=key,
             question=question.code,
@@ -548,6 +599,8 @@ class Walk:
             language="en",
             answered_at=at,
         )
+        if text := typed(value):
+            self.wrote(Kind.ANSWER, row, text)
 
     def noted(self, questions: Sequence[str]) -> dict[str, Any]:
         notes = {
@@ -601,12 +654,14 @@ class Walk:
             endpoint = endpoint or chosen
         finished = self.talked_until + timedelta(seconds=5)
         self.rate(key)
-        self.add(
+        text = words.open_feedback(draw)
+        row = self.add(
             Feedback,
             conversation_id=key,
-            open_feedback=words.open_feedback(draw),
+            open_feedback=text,
             created_at=finished + timedelta(seconds=60),
         )
+        self.wrote(Kind.FEEDBACK, row, text)
         self.talked_until = finished + timedelta(seconds=61)
         self.crowd.rows[Conversation].append(
             {
@@ -655,6 +710,7 @@ class Walk:
             rated_at=rated_at,
             layout={"columns": 2, "width": 1280, "height": 800},
         )
+        self.wrote(Kind.PROMPT, interaction, history[-1]["content"])
         drawn = self.attempt(interaction, seed, endpoint, asked_at)
         failed = draw.sample(range(OPENING_REPLIES), OPENING_REPLIES - talk.opening_replies)
         shown: list[tuple[int, int, str]] = []
@@ -743,6 +799,7 @@ class Walk:
                 was_tied=len(tied) > 1 and index in tied,
                 **self.line.record,
             )
+            self.wrote(Kind.REPLY, utterance, text)
             if self.random.random() < 0.003:
                 self.add(
                     ReplyReport,
@@ -770,6 +827,38 @@ class Walk:
                 )
 
     # At the desk
+
+    def wrote(self, kind: Kind, row: int, text: str) -> None:
+        """text: by the person, or for them."""
+        self.texts.append(Written(kind, row, self.key, text.strip()))
+
+    def detected(self, at: datetime) -> None:
+        """Detectors have seen all that they wrote; every fifth person's first text once looked
+        like personal information, and half of those still wait for a reviewer."""
+        for text in self.texts:
+            for name, version, result in self.crowd.detectors:
+                self.add(
+                    Detection,
+                    participant_id=self.key,
+                    kind=text.kind,
+                    row=text.row,
+                    detector=name,
+                    version=version,
+                    digest=text.digest,
+                    result=result,
+                    found_at=at,
+                )
+        if self.texts and self.number % 5 == 0:
+            first = self.texts[0]
+            self.add(
+                TextReview,
+                participant_id=self.key,
+                response_id=first.row,
+                mark=personal.mark_of(first.text),
+                found=[["pii", 0, 1]],
+                is_flagged=True,
+                is_personal=False if self.number % 2 else None,
+            )
 
     def reviewed(self, key: int, finished: datetime | None) -> None:
         """Most were looked at and approved; one of twenty waits, one of fifty raised a signal."""

@@ -18,7 +18,8 @@ from django.template.response import TemplateResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from collection import watching
+from collection import personal, watching
+from collection.models import Description
 from surveys.desk import DeskAdmin
 from surveys.models import Participant, Study
 from tests.bench.crowd import OWNER, SLUG
@@ -38,8 +39,13 @@ NOT_MEASURED = {
     *("admin:logout", "admin:login", "admin:view_on_site"),
     "admin:autocomplete",  # of fields that no page of ours has
 }
-OTHER_VALUES = {"app_label": "surveys", "step": "check", "form": "csv", "what": "approve"}
-
+OTHER_VALUES = {
+    "app_label": "surveys",
+    "step": "check",
+    "form": "csv",
+    "what": "approve",
+    "deed": "mend",
+}
 
 QUERIES = {
     "admin:search": f"?s={SEARCHED}",
@@ -99,6 +105,7 @@ def values_of(route: str, study: Study) -> Mapping[str, Any] | None:
         "number": 1,
         "language": "en",
     }
+    values |= of_texts(study) | of_release(study)
     done = Participant.objects.filter(completed_at__isnull=False).order_by("pk").last()
     values["person"] = done.pk if done else 0
     if (found := ROW.match(route)) and found[2] in apps.all_models.get(found[1], {}):
@@ -108,6 +115,20 @@ def values_of(route: str, study: Study) -> Mapping[str, Any] | None:
         key = study.pk if OF_STUDY in route else row.pk if row else 0
         values |= {"pk": key, "id": key, "object_id": key}
     return values
+
+
+def of_texts(study: Study) -> dict[str, Any]:
+    """Words that somebody codes, and a text that somebody looks at."""
+    described = Description.objects.filter(study=study).order_by("-pk").first()
+    review = personal.reviews(study).order_by("-pk").first()
+    kind, key = personal.kind_and_key(review) if review else ("answer", 0)
+    question = described.question if described else "none"
+    return {"question": question, "kind": kind, "key": key}
+
+
+def of_release(study: Study) -> dict[str, Any]:
+    newest = study.releases.first()
+    return {"edition": newest.edition if newest else 0, "patch": newest.patch if newest else 0}
 
 
 def row_of(model: type[Model], study: Study) -> Model | None:
