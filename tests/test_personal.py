@@ -313,7 +313,7 @@ def test_a_search_does_not_find_covered_words(
     for model, word in ((Utterance, "wrote"), (Feedback, "knew"), (ProblemReport, "hangs")):
         for term, seen in (
             *((NAME, False), (f"{word} Jane", False), (f'"{NAME}"', False)),
-            *((word, True), (f'"{word}', False)),  # the latter with a lone quotation mark
+            (word, True),
         ):
             at = f"{list_url(model)}?{urlencode({'q': term})}"
             assert bool(found(reviewer, at)) == seen, (model, term)
