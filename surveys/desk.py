@@ -15,17 +15,19 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import smart_split, unescape_string_literal
 from django.utils.timezone import localtime
 from unfold.admin import ModelAdmin
 
 from surveys import access, audit
 from surveys.models import Participant, Study
-from surveys.veil import Veil
+from surveys.veil import Veil, behind_the_veil
 
 LINE = 90
 """Characters of a text in a list."""
 COUNTED = 10_000
 """Rows of a list that are counted; nobody pages further, and counting a million takes a second."""
+QUOTES = "\"'"
 LISTED = 100
 """Rows that a page lists that asks whether to delete them all."""
 
@@ -291,6 +293,7 @@ class Veiled:
     """From a row to the participant; empty: it is one."""
     veiled: tuple[str, ...] = ()
     """Fields with their words."""
+    search_fields: Sequence[str]
 
     def people_of(self, rows: Iterable[Any]) -> list[Participant]:
         return [follow(row, self.person_path) for row in rows]
@@ -312,6 +315,34 @@ class Veiled:
             study = self.people_of([row])[0].study_id
             row.may_mark = access.may(request.user, "review", study)
         return row
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Without rows that only covered words would bring: a search must not tell them."""
+        found, may_repeat = super().get_search_results(  # type: ignore[misc]
+            request, queryset, search_term
+        )
+        if not search_term or not self.veiled:
+            return found, may_repeat
+        people = behind_the_veil(request.user)
+        if not people:
+            return found, may_repeat
+        of_them = found.filter(**{f"{self.person_path}__in": people})
+        rows = list(of_them.select_related(self.person_path))
+        self.veil(request, rows)
+        hidden = [row.pk for row in rows if not self.is_found(row, search_term)]
+        return found.exclude(pk__in=hidden), may_repeat
+
+    def is_found(self, row: Any, search_term: str) -> bool:
+        """As Django searches: every word of the term stands in one of the fields."""
+        fields = [name.lstrip("=^@") for name in self.search_fields]
+        said = [str(follow(row, name)).casefold() for name in fields]
+        wanted = [
+            unescape_string_literal(word) if word[0] in QUOTES and word[0] == word[-1] else word
+            for word in smart_split(search_term)
+        ]
+        return all(any(word.casefold() in text for text in said) for word in wanted)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         shown = super().get_changelist_instance(request)  # type: ignore[misc]

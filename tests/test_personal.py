@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
@@ -24,7 +25,15 @@ from collection.models import (
     Utterance,
 )
 from surveys import enrolment, retention, veil
-from surveys.models import AuditEntry, Membership, Participant, Redaction, Response, Study
+from surveys.models import (
+    AuditEntry,
+    Membership,
+    Participant,
+    ProblemReport,
+    Redaction,
+    Response,
+    Study,
+)
 from tests.admin_pages import list_url, url, words
 from tests.export_cast import PREFERENCES, choice, converse, make_person, make_study
 
@@ -293,6 +302,28 @@ def test_the_desk_covers_it_but_for_owners(
     assert changed.status_code == 403
     assert Redaction.objects.count() == 2
     assert MAIL in json.dumps(held.document(jane), default=str)  # her own
+
+
+def test_a_search_does_not_find_covered_words(
+    study: Study, jane: Participant, reviewer: Client
+) -> None:
+    mark_all(reviewer, study)
+    ProblemReport.objects.create(participant=jane, page="/", text=f"I am {NAME}, it hangs")
+    owner = member(study, "olga", "owner")
+    for model, word in ((Utterance, "wrote"), (Feedback, "knew"), (ProblemReport, "hangs")):
+        for term, seen in (
+            *((NAME, False), (f"{word} Jane", False), (f'"{NAME}"', False)),
+            (word, True),
+        ):
+            at = f"{list_url(model)}?{urlencode({'q': term})}"
+            assert bool(found(reviewer, at)) == seen, (model, term)
+            assert found(owner, at), (model, term)
+
+
+def found(client: Client, at: str) -> list[Any]:
+    """The rows of a list."""
+    response: Any = client.get(at)
+    return list(response.context_data["cl"].result_list)
 
 
 def test_the_log_has_no_words(study: Study, jane: Participant, reviewer: Client) -> None:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from django.contrib.auth.models import User
 from django.db.models import Max, Model
 
-from collection import assignment, coding, detecting, personal, quality
+from collection import assignment, coding, personal, quality
+from collection.detectors import local_detectors_of
 from collection.models import (
     Alert,
     Attempt,
@@ -323,7 +324,7 @@ class Crowd:
         self.parameters = {pk: Json(as_json(e.parameters)) for pk, e in self.endpoints.items()}
         self.detectors = [
             (one.name, one.version, Json(as_json(FOUND[one.name])))
-            for one in detecting.local_detectors_of(study)
+            for one in local_detectors_of(study)
             if one.name in FOUND
         ]
         self.checks = [(check.name, check.version) for check in quality.CHECKS.values()]
