@@ -226,7 +226,7 @@ AWAY = (Why.TIMEOUT, Why.RETURNED)
 
 
 @transaction.atomic
-def go_away(person: int, why: Why) -> None:
+def go_away(person: int, why: str) -> None:
     """The recruiter has given somebody's submission up: so is a place that they hold unconfirmed.
 
     person: a participant's key. A second time changes nothing.
