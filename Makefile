@@ -79,7 +79,8 @@ schema: .venv/.tests ## write the JSON Schema of instruments anew, after a chang
 # that the oldest can't install.
 lock: $(BIN)/pip ## pin the newest versions that pyproject.toml allows
 	$(PIP) install "pip-tools>=7.5"
-	$(BIN)/pip-compile --upgrade --output-file requirements.txt pyproject.toml
+	$(BIN)/pip-compile --upgrade --extra release --extra pdf --output-file requirements.txt \
+		pyproject.toml
 	$(BIN)/pip-compile --upgrade --extra test --constraint requirements.txt \
 		--output-file requirements-dev.txt pyproject.toml
 
