@@ -98,6 +98,8 @@ def may_withdraw(study: Study, since: datetime | None = None) -> ParticipantQuer
 WORD = re.compile(r"\w+")
 LEAST_LENGTH = 6
 """Shorter ones, and those without a digit or a sign, are ordinary words, which texts may have."""
+LONGER_THAN_WORDS = 16
+"""Random letters happen to be without a digit now and then."""
 TEXTS = {".jsonl", ".json", ".csv", ".tsv", ".md", ".html", ".cff", ".txt", ".yaml", ".yml"}
 
 
@@ -142,7 +144,8 @@ def paths_of(folder: Path) -> list[Path]:
 
 def is_telling(text: str) -> bool:
     has_mark = any(c.isdigit() or c == "@" for c in text)
-    return len(text) >= LEAST_LENGTH and has_mark and bool(WORD.search(text))
+    is_long = len(text) >= LONGER_THAN_WORDS
+    return len(text) >= LEAST_LENGTH and (has_mark or is_long) and bool(WORD.search(text))
 
 
 def has_any(line: str, by_word: Mapping[str, Sequence[str]]) -> bool:

@@ -25,6 +25,8 @@ def server(settings: Any, tmp_path: Path, monkeypatch: Any) -> Iterator[HubServe
     settings.RELEASES_DIR = tmp_path / "releases"
     # The hub's newer store has a protocol of its own; without it large files go by LFS.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    # Another test may have imported it with no hub to reach.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS", True)
     with HubServer() as hub_server:
         settings.HUB_URL, settings.HUB_TOKEN = hub_server.url, TOKEN
