@@ -461,15 +461,21 @@ def test_a_request_that_fails_leaves_no_language_behind(
 
 
 TRANSLATED = """
-from surveys.models import Study
+from surveys.models import Instrument, Study
 study = Study.objects.get(slug="prism")
-instrument = study.instrument
-instrument.document["languages"] = study.consent_document["languages"] = ["en", "es", "ar"]
-study.languages = ["es", "ar"]
+known = study.instrument
+languages = ["en", "es", "ar"]
 # A version of its own: a process may have read the other one already, which never changes.
-instrument.pk, instrument.sha256 = None, "7" * 64
-instrument.save()
-study.instrument = instrument
+study.instrument, _is_new = Instrument.objects.get_or_create(
+    sha256="7" * 64,
+    defaults={
+        "slug": known.slug,
+        "title": known.title,
+        "document": {**known.document, "languages": languages},
+    },
+)
+study.consent_document["languages"] = languages
+study.languages = languages[1:]
 study.save()
 """
 ASKED = ["ar", "en", "es", "xx"] * 15

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from collection.models import Interaction, ModelCall, ModelEndpoint, Utterance
 from surveys import drafts, enrolment
@@ -364,6 +364,7 @@ def test_somebody_sees_takes_and_withdraws_it_on_a_phone(embedded: Refract, page
     page.goto(embedded.url + link)
     page.get_by_role("link", name="Pause or leave").click()
     page.get_by_role("link", name=re.compile("Your data")).click()
+    expect(page.get_by_role("link", name="Download my data")).to_be_visible()
     tape.look("your data")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download my data").click()
