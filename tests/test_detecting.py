@@ -86,7 +86,7 @@ def moderator(study: Study, model_server: ModelServer) -> Moderator:  # noqa: F8
         litellm_model="openai/moderate",
         api_base=model_server.url,
         texts_per_call=4,
-        calls_per_minute=100_000,
+        calls_per_minute=30_000,
     )
 
 
