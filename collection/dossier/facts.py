@@ -93,7 +93,7 @@ class Facts:
         known = self.book.tables
         for name, number in self.rows.items():
             table = known.get(name.removesuffix(".jsonl"))
-            if table is not None and number and name.endswith(".jsonl"):
+            if table is not None and number:
                 yield name, table
 
     @property
