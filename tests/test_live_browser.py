@@ -73,6 +73,7 @@ def start(page: Page, link: str) -> None:
     page.goto(link)
     page.get_by_role("button", name="Start").first.click()
     expect(page.get_by_label("Your first message")).to_be_visible()
+    page.wait_for_load_state()  # before its scripts are there, a form is sent as by a plain page
 
 
 def send(page: Page, text: str) -> None:
