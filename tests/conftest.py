@@ -12,6 +12,7 @@ import pytest
 from channels.layers import channel_layers
 from playwright.sync_api import Browser, Page, sync_playwright
 
+import config.urls  # noqa: F401  # finds the desk's pages, which some tests ask admin.site for
 from tests import needs
 from tests.servers import Refract, Template
 

@@ -1,6 +1,7 @@
 """The ASGI application: pages, the settled socket, and the work that starts with the server."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,7 +17,7 @@ django.setup(set_prefix=False)  # before anything that imports models
 
 from collection import generation, hearing, llm  # noqa: E402
 from collection.routing import websocket_urlpatterns  # noqa: E402
-from config import chores  # noqa: E402
+from config import chores, urls  # noqa: E402, F401  # else the first page would wait for them
 from config.health import Operated  # noqa: E402
 from config.serving import PageHandler, Sockets  # noqa: E402
 
@@ -25,6 +26,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 WARM_AFTER_S = 2.0
 """Importing litellm takes seconds; the first page goes first."""
+SELDOM = (10_000, 10, 10)
+"""How many new objects, and collections of the younger generations, there are before Python looks
+for garbage: a page makes some ten thousand, and hardly any of them are in a cycle."""
 DRAIN_S = 20.0
 """With the seconds that uvicorn waits for requests, less than the 30 that most orchestrators give.
 Turns that take longer are left to another process, which calls only what has no outcome."""
@@ -56,6 +60,15 @@ async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
 async def warm() -> None:
     await asyncio.sleep(WARM_AFTER_S)
     await asyncio.to_thread(llm.warm)
+    leave_what_is_loaded()
+
+
+def leave_what_is_loaded() -> None:
+    """Modules stay until the end: no search for garbage need go through them again, which would
+    keep everybody waiting for a tenth of a second each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*SELDOM)
 
 
 application = ProtocolTypeRouter(

@@ -6,6 +6,8 @@ from django.urls import include, path
 from config import desk_index, journey, scrape
 from surveys import two_factor
 
+admin.autodiscover()
+
 urlpatterns = [
     # Before the admin, which answers everything below its own address.
     path("admin/two-factor/", two_factor.set_up, name="two-factor"),
