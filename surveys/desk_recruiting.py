@@ -27,7 +27,15 @@ from surveys import access, decisions, invitations, recruiting, requests, submis
 from surveys.counting import how_many
 from surveys.desk import DeskAdmin, ReadOnlyAdmin, link_to, tag, when
 from surveys.errors import DomainError
-from surveys.forms import AmountForm, PeopleForm, PlacesForm, RejectionForm, TableForm, WordsForm
+from surveys.forms import (
+    AmountForm,
+    PeopleForm,
+    PlacesForm,
+    RecruitmentForm,
+    RejectionForm,
+    TableForm,
+    WordsForm,
+)
 from surveys.models import (
     SETTLED,
     CompletionCode,
@@ -126,6 +134,7 @@ def is_made(row: Recruitment) -> bool:
 
 @admin.register(Recruitment)
 class RecruitmentAdmin(DeskAdmin):
+    form = RecruitmentForm
     study_path = "study"
     verbs = RECRUITS
     list_display = ["name", "study", "kind", "state_tag", "people_of_places", "to_review", "locale"]
@@ -135,7 +144,15 @@ class RecruitmentAdmin(DeskAdmin):
     inlines = [CodesInline]
     readonly_fields = ["state"]
     fieldsets = [
-        (None, {"fields": ["study", "kind", "name", "state", "locale", "places", "return_url"]}),
+        (
+            None,
+            {
+                "fields": [
+                    *["study", "kind", "name", "state", "locale", "places"],
+                    *["return_url", "page_script"],
+                ]
+            },
+        ),
         (
             gettext_lazy("Prolific"),
             {

@@ -19,6 +19,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from surveys import page_scripts
 from surveys.decisions import LEAST_REASON, MOST_BONUS, REJECTIONS
 from surveys.editing import Watched
 from surveys.instruments.diff import incompatible
@@ -323,6 +324,27 @@ class TableForm(forms.Form):
         if not self.data_given.strip():
             raise ValidationError(_("Please choose a file, or paste the table."))
         return found
+
+
+class RecruitmentForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The admin says which fields it has."""
+
+    def clean_page_script(self) -> str:
+        url: str = self.cleaned_data["page_script"]
+        if not url:
+            return url
+        host = page_scripts.host_of(url)
+        if not url.startswith("https://"):
+            raise ValidationError(_("The address of a script begins with https://."))
+        if not page_scripts.is_listed(host):
+            raise ValidationError(
+                _(
+                    "Scripts of %(host)s are not allowed on people's pages. Whoever runs this "
+                    "server allows them with REFRACT_SCRIPT_HOSTS."
+                ),
+                params={"host": host},
+            )
+        return url
 
 
 class PlacesForm(forms.Form):

@@ -10,7 +10,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from surveys import answers, drafts, enrolment, pages, paradata, quotas, submissions
+from surveys import (
+    answers,
+    drafts,
+    enrolment,
+    page_scripts,
+    pages,
+    paradata,
+    quotas,
+    submissions,
+)
 from surveys.answers import draft_page as draft_of
 from surveys.errors import DomainError
 from surveys.instruments.schema import Page
@@ -94,6 +103,7 @@ def consent(request: VisitorRequest) -> HttpResponse:
     enrolment.show_consent(participant)
     context: dict[str, object] = {
         "consent": enrolment.consent_of(participant),
+        "script_host": page_scripts.announced(participant),
         "errors": errors,
     }
     context |= study_context(participant)
@@ -137,8 +147,11 @@ def declined(request: HttpRequest, slug: str) -> HttpResponse:
 def information(request: HttpRequest, slug: str) -> HttpResponse:
     """The information page again, to read only."""
     study = get_object_or_404(STUDIES, slug=slug)
-    consent = enrolment.filled_consent(study, speak(request, study))
+    participant = find(slug, read_cookie(slug, request.COOKIES))
+    consent = enrolment.filled_consent(study, speak_to(request, study, participant))
     context = {"study": study, "consent": consent, "read_only": True}
+    if participant:
+        context["script_host"] = page_scripts.announced(participant)
     return render(request, "surveys/consent.html", context)
 
 
@@ -362,7 +375,11 @@ def may_withdraw(request: VisitorRequest) -> bool:
 
 
 def study_context(participant: Participant) -> dict[str, object]:
-    return {"study": participant.study, "participant": participant}
+    return {
+        "study": participant.study,
+        "participant": participant,
+        "page_script": page_scripts.script_for(participant),
+    }
 
 
 def ended(participant: Participant, outcome: Outcome) -> dict[str, object]:

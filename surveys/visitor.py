@@ -76,12 +76,12 @@ def forget(response: HttpResponse, study: Study) -> None:
 
 
 VISITORS = (
-    Participant.objects.select_related("study", "instrument", "version", "consent")
+    Participant.objects.select_related("study", "instrument", "version", "consent", "came_by")
     # A quarter of a page's cost was in columns that it never shows.
     .only(
         *("study", "key", "seed", "is_recruited", "language", "survey_finished_at", "withdrawn_at"),
         *("consent_shown_at", "instructed_at", "completed_at", "screened_at", "stopped_at"),
-        "lapsed_at",
+        *("lapsed_at", "came_by__page_script", "came_by__external_id"),
         *("study__slug", "study__is_demo", "study__languages", "study__protocol_json"),
         *("study__contact_email", "study__budget_usd"),
         *("instrument__sha256", "consent__participant"),

@@ -75,6 +75,9 @@ PRIVATE_ADDRESSES = env("REFRACT_PRIVATE_ADDRESSES", "1" if EMBEDDED else "") ==
 MODEL_HOSTS = env_list("REFRACT_MODEL_HOSTS", "")
 """Hosts that endpoints may name in their base URL; .example.org means all below it; empty: any."""
 
+SCRIPT_HOSTS = env_list("REFRACT_SCRIPT_HOSTS", "")
+"""Hosts whose scripts a recruitment may put on people's pages; empty: none."""
+
 DETECTORS = env_list(
     "REFRACT_DETECTORS",
     "collection.detectors.contacts.Contacts,collection.detectors.languages.Languages",

@@ -93,6 +93,15 @@ class Recruitment(models.Model):
             "the study's."
         ),
     )
+    page_script = models.URLField(
+        _("script on people's pages"),
+        max_length=500,
+        blank=True,
+        help_text=_(
+            "Such as that of Prolific's authenticity check. {person}, {study} and {submission} are "
+            "filled in. Only from hosts that this server allows; the consent page tells people."
+        ),
+    )
     external_id = models.CharField(_("study at Prolific"), max_length=100, blank=True)
     external_status = models.CharField(max_length=40, blank=True, editable=False)
     """In Prolific's words."""
