@@ -119,6 +119,15 @@ def is_enough(participant: Participant) -> bool:
     return done_by_type(participant).total() >= wanted(participant)
 
 
+def left_in_all(participant: Participant) -> int | None:
+    """How many conversations are left whatever their types; None if only the types' quotas say."""
+    most = participant.protocol.max_conversations
+    of_all_types = participant.protocol.conversations_per_type * len(participant.file.task.types)
+    if most is None or most >= of_all_types or not participant.is_recruited:
+        return None
+    return max(0, wanted(participant) - done_by_type(participant).total())
+
+
 def type_counts(participant: Participant) -> list[TypeCount]:
     """The types in the person's order; for volunteers on an open link none is ever full."""
     types = {t.code: t for t in participant.file.task.types}

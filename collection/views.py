@@ -92,6 +92,7 @@ def hub(request: VisitorRequest) -> HttpResponse:
     context = study_context(participant) | {
         "texts": participant.file.task,
         "types": conversations.type_counts(participant),
+        "left_in_all": conversations.left_in_all(participant),
         "quota": participant.protocol.conversations_per_type,
         "message": message,
         "is_apology": last is not None and last.state == Conversation.State.TECHNICAL,

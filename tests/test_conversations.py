@@ -464,3 +464,17 @@ def test_half_given_scores_come_back(alice: Person) -> None:
 def test_a_reloaded_verb_shows_the_conversation(alice: Person, verb: str) -> None:
     alice.start()
     assert alice.get(f"c/1/{verb}/").redirect_chain == [("/s/prism/c/1/", 302)]
+
+
+def test_the_hub_counts_in_all_where_fewer_are_wanted_than_the_types_allow(study: Study) -> None:
+    set_protocol(study, max_conversations=2)
+    recruited = Person(study, PROLIFIC_PID="p1")
+    page = recruited.ready().get("conversations/").content.decode()
+    assert "You have 2 conversations left in all" in page
+    assert "Two left" not in page and "two of each type" not in page
+    set_protocol(study, max_conversations=1)
+    assert "You have one conversation left." in recruited.get("conversations/").content.decode()
+    set_protocol(study, max_conversations=6)  # as many as the types allow
+    page = recruited.get("conversations/").content.decode()
+    assert "left in all" not in page
+    assert "Two left" in page
