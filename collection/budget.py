@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from collection import endpoints
 from collection.conversations import usual_number
-from collection.models import Reservation
+from collection.models import Reservation, Suggestion
 from surveys.errors import DomainError
 from surveys.models import Participant, Study
 
@@ -62,7 +62,19 @@ def standing(study: Study) -> Standing | None:
     )
     sums = study.reservations.aggregate(held=Sum(held), spent=Sum("spent_usd"))
     spent = sums["spent"] or NOTHING
-    return Standing(study.budget_usd, spent, (sums["held"] or NOTHING) - spent, per_person(study))
+    reserved = (sums["held"] or NOTHING) - spent
+    return Standing(study.budget_usd, spent + coding(study), reserved, per_person(study))
+
+
+def coding(study: Study) -> Decimal:
+    """US dollars that a model's suggestions for what people typed about themselves have cost."""
+    asked = Suggestion.objects.filter(description__study=study)
+    return asked.aggregate(cost=Sum("cost_usd"))["cost"] or NOTHING
+
+
+def is_used_up(study: Study) -> bool:
+    now = standing(study)
+    return now is not None and now.left <= 0
 
 
 def per_person(study: Study) -> Decimal:

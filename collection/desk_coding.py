@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from collection import coding, suggesting
+from collection import budget, coding, suggesting
 from collection.models import CodingPlan, Description, Judgement, ModelEndpoint
 from surveys import access, audit, veil
 from surveys.errors import DomainError
@@ -106,6 +106,9 @@ class CodingPages:
 
     def coding_suggest(self, request: HttpRequest, pk: int) -> HttpResponse:
         study = study_to(request, pk, "change")
+        if budget.is_used_up(study):
+            messages.error(request, _("The study's budget is used up: nothing was asked about."))
+            return redirect("admin:surveys_study_coding", pk)
         number = suggesting.suggest(study)
         audit.write(request.user, "asked a model", Description, study, number=number)
         said = ngettext("%d string was asked about.", "%d strings were asked about.", number)

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils import timezone
 
-from collection import coding, llm, personal
+from collection import budget, coding, llm, personal
 from collection.models import CodingPlan, Description, ModelEndpoint, Suggestion
 from surveys.draws import new_seed
 from surveys.instruments.schema import Question
@@ -61,9 +61,12 @@ def suggest_due() -> int:
 
 
 def suggest(study: Study, at_most: int = AT_ONCE) -> int:
-    """Ask the study's endpoint about strings that have no suggestion; how many. Costs money."""
+    """Ask the study's endpoint about strings that have no suggestion; how many.
+
+    Costs money of the study's budget: none are asked about once it is used up.
+    """
     plan = CodingPlan.objects.select_related("endpoint").filter(study=study).first()
-    if plan is None or plan.endpoint is None:
+    if plan is None or plan.endpoint is None or budget.is_used_up(study):
         return 0
     known = coding.questions(study)
     taken = [

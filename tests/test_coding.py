@@ -1,6 +1,7 @@
 """Coding what people typed about themselves: blind, by two, settled, released."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from collection import coding, suggesting
+from collection import budget, coding, suggesting
 from collection.export.validate import validate
 from collection.export.write import write_release
-from collection.models import CodingPlan, Description, Judgement, Suggestion
+from collection.models import CodingPlan, Description, Judgement, ModelEndpoint, Suggestion
 from surveys import enrolment, retention
 from surveys.models import AuditEntry, Identity, Membership, Study
 from tests.admin_pages import words
@@ -353,6 +354,28 @@ def test_a_model_that_fails_is_asked_three_times(study: Study, model_server: Mod
         suggesting.suggest(study)
     found = Suggestion.objects.get()
     assert (found.outcome, found.tries, found.category) == ("error", suggesting.TRIES, "")
+
+
+def test_suggestions_are_paid_from_the_studys_budget(
+    study: Study, admin_client: Client, model_server: ModelServer
+) -> None:
+    for number, words_ in enumerate(("latina", "mestiza")):
+        typing(study, number, ethnicity=words_)
+    coding.sync(study)
+    ask_model(study, model_server, "says-Asian")
+    ModelEndpoint.objects.update(input_price=1000, output_price=1000)
+    Study.objects.filter(pk=study.pk).update(budget_usd=Decimal("0.01"))
+    study.refresh_from_db()
+    assert suggesting.suggest(study, at_most=1) == 1
+    cost = Suggestion.objects.get().cost_usd
+    money = budget.standing(study)
+    assert money is not None and cost
+    assert (money.spent, money.left) == (cost, Decimal("0.01") - cost)
+    assert money.left <= 0
+    assert suggesting.suggest_due() == 0
+    answer = admin_client.post(page(study, name="_suggest"), follow=True)
+    assert "budget is used up" in words(answer)
+    assert Suggestion.objects.count() == 1
 
 
 def test_what_may_identify_is_not_sent(study: Study, model_server: ModelServer) -> None:

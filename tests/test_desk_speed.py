@@ -24,8 +24,8 @@ MORE: Mapping[str, int] = {
     "admin:surveys_participant_changelist": 17,
     "admin:surveys_recruitment_delete": 22,
     "admin:surveys_response_changelist": 16,
-    "admin:surveys_study_change": 35,
-    "admin:surveys_study_check": 26,
+    "admin:surveys_study_change": 37,
+    "admin:surveys_study_check": 27,
     "admin:surveys_study_coding": 27,
     "admin:surveys_study_coding_list": 17,
     "admin:surveys_study_coding_settle": 19,
@@ -34,9 +34,9 @@ MORE: Mapping[str, int] = {
     "admin:surveys_study_personal_one": 18,
     "admin:surveys_study_release": 16,
     "admin:surveys_study_review_one": 18,
-    "admin:surveys_study_set_up": 26,
+    "admin:surveys_study_set_up": 27,
     "admin:surveys_study_subsets": 21,
-    "admin:surveys_study_watch": 17,
+    "admin:surveys_study_watch": 18,
 }
 """Pages that need more queries than the usual, and how many."""
 
