@@ -176,6 +176,16 @@ def test_nothing_and_one_person(study: Study, tmp_path: Path) -> None:
     assert "`survey.jsonl`: 0 rows became 1." in (folder / "CHANGELOG.md").read_text()
 
 
+def test_an_older_release_may_have_noted_less(study: Study, tmp_path: Path) -> None:
+    older = made(study)
+    kept = {name: older.counts[name] for name in ("people", "rows", "changes")}
+    Release.objects.filter(pk=older.pk).update(counts=kept)
+    make_person(study)
+    changes = (unpacked(made(study), tmp_path) / "CHANGELOG.md").read_text()
+    assert "`survey.jsonl`: 0 rows became 1." in changes
+    assert "another version of Refract" not in changes
+
+
 def test_a_double_click_makes_one(study: Study, cast: Cast) -> None:
     first = releases.ask(study, "ada")
     assert releases.ask(study, "ada") == first

@@ -62,15 +62,17 @@ def differences(release: Release, facts: Facts, earlier: Release) -> Iterator[st
             yield f"`{name}` is gone."
         elif new != old:
             yield f"`{name}`: {old:,} rows became {new:,}."
-    for name in sorted(now["columns"].keys() & then["columns"].keys()):
-        yield from columns(name, now["columns"][name], then["columns"][name])
+    columns_then = then.get("columns", {})
+    for name in sorted(now["columns"].keys() & columns_then.keys()):
+        yield from columns(name, now["columns"][name], columns_then[name])
     words = {
         "software": "Made by another version of Refract.",
         "protocol": "The study's protocol changed.",
         "instruments": "Other versions of the questionnaire were answered.",
         "consents": "Other versions of the consent text were agreed to.",
     }
-    yield from (said for key, said in words.items() if now[key] != then[key])
+    # What the Refract of then did not note down is not compared.
+    yield from (said for key, said in words.items() if key in then and now[key] != then[key])
 
 
 def people(release: Release, facts: Facts, earlier: Release) -> Iterator[str]:
