@@ -63,7 +63,8 @@ def come(number: int) -> None:
 def arrive(number: int) -> list[Participant]:
     study = Study.objects.get(slug=SLUG)
     now = timezone.now()
-    first = Participant.objects.create(study=study, instrument=study.instrument)
+    # Pilots: they never answered the survey, and a release may be built while they talk.
+    first = Participant.objects.create(study=study, instrument=study.instrument, is_pilot=True)
     enrolment.consent(first)
     agreed = first.consent
     people = Participant.objects.bulk_create(
@@ -73,6 +74,7 @@ def arrive(number: int) -> list[Participant]:
             consent_shown_at=now,
             survey_finished_at=now,
             instructed_at=now,
+            is_pilot=True,
         )
         for _person in range(number)
     )
@@ -176,7 +178,8 @@ def ask_release() -> None:
 
 
 def state_of_release(key: str) -> None:
-    tell(Release.objects.get(pk=key).state)
+    row = Release.objects.get(pk=key)
+    tell([row.state, row.reason])
 
 
 def tell(found: object) -> None:
