@@ -51,9 +51,8 @@ def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
             continue
         row = line.row
         problems: list[Problem] = []
-        for key in [key for key, value in row.items() if value is NAN]:
-            row[key] = None
-            problems.append(note("nan", f"{key} is NaN, as PRISM wrote its nulls", once=True))
+        if NAN in row.values():
+            problems += nan_problems(row)
         shape = list(row_problems(book.metadata, row))
         problems += shape
         if is_sound(shape) and row["column_id"] in seen:
@@ -64,6 +63,13 @@ def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
             known.told.setdefault(text_of(row), told_by(row))
         yield from file.at(line.number, problems)
     yield from file.at(0, missing_problems(seen, known))
+
+
+def nan_problems(row: dict[str, Any]) -> Iterator[Problem]:
+    """PRISM wrote its nulls as NaN: they become nulls here."""
+    for key in [key for key, value in row.items() if value is NAN]:
+        row[key] = None
+        yield note("nan", f"{key} is NaN, as PRISM wrote its nulls", once=True)
 
 
 def id_problems(row: Row, known: Known) -> Iterator[Problem]:

@@ -48,6 +48,7 @@ class Checker:
         self.place = -1
         self.strangers: set[str] = set()
         self.providers = known.providers
+        self.is_spelling_noted = False
         self.interaction_at: dict[Place, str] = {}
         self.first_line: dict[str, tuple[Place, int]] = {}
         """interaction_id -> (its place, line)."""
@@ -109,11 +110,11 @@ class Checker:
             return
         if name not in listed:
             yield Problem("reference", f"model_name {show(name)} is not in models.jsonl")
-        elif listed[name] != provider:
+        elif listed[name] != provider and not self.is_spelling_noted:
+            self.is_spelling_noted = True
             yield note(
                 "provider-spelling",
                 f"{show(provider)} here, {show(listed[name])} in models.jsonl, and so on",
-                once=True,
             )
 
     def agreement_problems(

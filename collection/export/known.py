@@ -20,8 +20,7 @@ class KnownUser:
     first_conversation_line: int = 0
 
 
-@dataclass(frozen=True)
-class KnownReply:
+class KnownReply(NamedTuple):
     """A model item of a conversation. place: its rank among all model items of the file."""
 
     place: int

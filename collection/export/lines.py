@@ -4,9 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from collection.export.text import line as written
+from typing import Any, NamedTuple
 
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -45,8 +43,7 @@ def note(rule: str, message: str, *, once: bool = False) -> Problem:
     return Problem(rule, message, is_note=True, once=once)
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One row and where it stands, from 1."""
 
     number: int
@@ -100,7 +97,7 @@ def read_line(raw: bytes, number: int) -> tuple[dict[str, Any] | None, list[Prob
     problems: list[Problem] = []
     try:
         text = raw.decode("utf-8")
-        if (row := as_we_write(text)) is not None:
+        if (row := sound(text)) is not None:
             return row, problems
     except UnicodeDecodeError as error:
         return None, [Problem("utf-8", f"not UTF-8 at byte {error.start + 1} of the line")]
@@ -126,25 +123,30 @@ def read_line(raw: bytes, number: int) -> tuple[dict[str, Any] | None, list[Prob
     return value, problems
 
 
-def as_we_write(text: str) -> dict[str, Any] | None:
-    """The row of a line that we could have written just so, which is therefore in order; else None.
-
-    Written again, a key given twice would be there once. Three times as fast as looking for that
-    in each object.
-    """
+def sound(text: str) -> dict[str, Any] | None:
+    """The row of a line in which nothing is wrong; else None. Nearly all are: so that is found out
+    first, as fast as it can be."""
+    if text.endswith("\r\n"):
+        return None
     try:
-        row = PLAIN.decode(text)
-        is_ours = isinstance(row, dict) and written(row) == text
+        row = SOUND.decode(text)
     except (ValueError, RecursionError):
         return None
-    return row if is_ours else None
+    return row if isinstance(row, dict) else None
 
 
 def _refused(token: str) -> Any:
     raise ValueError(token)
 
 
-PLAIN = json.JSONDecoder(parse_constant=_refused)
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a key is given twice")
+    return row
+
+
+SOUND = json.JSONDecoder(parse_constant=_refused, object_pairs_hook=_each_once)
 
 
 def _object(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
