@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.bench import kept, live, talk
 from tests.bench.crowd import SLUG
@@ -51,21 +51,24 @@ def of_sizes(folder: Path) -> Iterator[Figure]:
     full = kept.full(kept.PRISM_PEOPLE, folder / "full")
     embedded = kept.embedded(kept.PRISM_PEOPLE)
     on_postgres = several(lambda: export(full, out))
-    dumps = median(dumped(out) for _run in range(RUNS))
+    dumps = median(bare(full, "dumps", out) for _run in range(RUNS))
     yield Figure("release.export.s", on_postgres.s, "s", EXPORT_S, dumps)
     on_sqlite = several(lambda: export(embedded, out))
     yield Figure("release.export.sqlite.s", on_sqlite.s, "s", EXPORT_SQLITE_S, dumps)
     yield Figure("release.export.mb", max(on_postgres.mb, on_sqlite.mb), "MB", EXPORT_MB)
     child(full, "manage.py", "export", SLUG, "--out", str(five), "--only", ",".join(FIVE))
     checked = several(lambda: validate(full, five))
-    loads = median(loaded(five) for _run in range(RUNS))
+    loads = median(bare(full, "loads", five) for _run in range(RUNS))
     yield Figure("release.validate.s", checked.s, "s", VALIDATE_S, loads)
     yield Figure("release.validate.mb", checked.mb, "MB")
     whole = child(full, "manage.py", "export", SLUG, "--out", str(everything))
     yield Figure("release.whole.s", whole.s, "s")
     yield Figure("release.whole.mb", whole.mb, "MB")
     yield Figure("release.whole.validate.s", validate(full, everything).s, "s")
-    described = child(full, "manage.py", "codebook", str(everything))
+    yield Figure(
+        "release.whole.codebook.s", child(full, "manage.py", "codebook", str(everything)).s, "s"
+    )
+    described = child(full, "manage.py", "codebook", str(five))
     yield Figure("release.codebook.s", described.s, "s", CODEBOOK_S, note="HTML, Markdown, PDF")
     flagged = median(texts_per_s(folder / f"flags{run}") for run in range(RUNS))
     yield Figure("release.flags", flagged, "texts/s", FLAGS_PER_S, more_is_better=True)
@@ -77,7 +80,7 @@ def of_sizes(folder: Path) -> Iterator[Figure]:
     yield Figure("release.x10.export.mb", of_ten.mb, "MB", TEN_TIMES_MB * on_postgres.mb)
     checked_ten = validate(ten, ten_out)
     # Without the files beside the five, which the smaller one has: so no goal.
-    yield Figure("release.x10.validate.s", checked_ten.s, "s", None, loaded(ten_out))
+    yield Figure("release.x10.validate.s", checked_ten.s, "s", None, bare(ten, "loads", ten_out))
     yield Figure("release.x10.validate.mb", checked_ten.mb, "MB")
 
 
@@ -122,8 +125,9 @@ def of_building(folder: Path) -> Iterator[Figure]:
                 beside.append(turns(site, len(beside)))
             build.wait(BUILT_WITHIN_S)
         took = time.monotonic() - began
-        if (state := json.loads(site.within("state_of_release", key))) != "ready":
-            raise BenchError(f"the release is {state}")
+        state, reason = json.loads(site.within("state_of_release", key))
+        if state != "ready":
+            raise BenchError(f"the release is {state}: {reason}")
     limit = median(alone)
     yield Figure("release.build.s", took, "s", note=f"beside {BESIDE_PER_S} turns/s")
     yield Figure("release.beside.p95", median(beside), "ms", TWICE * limit, limit)
@@ -162,31 +166,6 @@ def child(refract: Refract, *arguments: str) -> Run:
     return Run(time.monotonic() - began, usage.ru_maxrss / 1024)
 
 
-def dumped(folder: Path) -> float:
-    """Seconds that json.dumps takes for the same rows, from memory into files."""
-    return sum(dump(folder / f"{name}.jsonl") for name in FIVE)
-
-
-def dump(path: Path) -> float:
-    if not path.exists():
-        return 0.0
-    with path.open(encoding="utf-8") as file:
-        rows: list[Any] = [json.loads(line) for line in file]
-    again = path.with_suffix(".again")
-    began = time.monotonic()
-    with again.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    took = time.monotonic() - began
-    again.unlink()
-    return took
-
-
-def loaded(folder: Path) -> float:
-    """Seconds that json.loads takes to read all files."""
-    began = time.monotonic()
-    for path in folder.glob("*.jsonl"):
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                json.loads(line)
-    return time.monotonic() - began
+def bare(refract: Refract, measure: str, folder: Path) -> float:
+    """Seconds that json takes for the same files."""
+    return float(output(refract, "-m", "tests.bench.bare_json", measure, str(folder)))
