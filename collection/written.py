@@ -6,9 +6,7 @@ Of the survey all that was typed: answers in one's own words, and own words besi
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
@@ -26,8 +24,7 @@ PLACEHELD = (Kind.PROMPT, Kind.REPLY)
 """What a release calls EMPTY STRING, and in which texts."""
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(NamedTuple):
     """A text and where it stands. text: without blank ends, empty if there is nothing in it."""
 
     kind: str
@@ -35,7 +32,7 @@ class Written:
     participant: int
     text: str
 
-    @cached_property
+    @property
     def digest(self) -> str:
         data = self.text.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -1,6 +1,7 @@
 """Releases: who and what is in them, every derived value, equal bytes, few queries, downloads."""
 
 import asyncio
+import gc
 import io
 import json
 import zipfile
@@ -19,8 +20,9 @@ from django.test import AsyncRequestFactory, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from collection.downloads import download, download_all
-from collection.export import documents, loading, rows, subsets, survey_rows, tables
+from collection.export import documents, loading, metadata_rows, rows, subsets, tables
 from collection.export.columns import CodebookError
+from collection.export.garbage import SELDOM, seldom_collected
 from collection.export.validate import validate
 from collection.export.write import DESCRIPTIONS, files_of, snapshot, stream, write_release
 from collection.models import ModelEndpoint, Utterance
@@ -597,8 +599,11 @@ def test_batches_join_without_a_seam(
     study: Study, cast: dict[str, Participant], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = {name: list(stream(study, name)) for name in files_of(study)}
-    monkeypatch.setattr(survey_rows, "PEOPLE_AT_ONCE", 1)
+    monkeypatch.setattr(loading, "PEOPLE_AT_ONCE", 1)
     monkeypatch.setattr(loading, "CONVERSATIONS_AT_ONCE", 2)
+    monkeypatch.setattr(metadata_rows, "PEOPLE_AT_ONCE", 1)
+    monkeypatch.setattr(metadata_rows, "CONVERSATIONS_AT_ONCE", 2)
+    monkeypatch.setattr(metadata_rows, "FEEDBACK_AT_ONCE", 1)
     assert {name: list(stream(study, name)) for name in files_of(study)} == whole
 
 
@@ -776,3 +781,14 @@ def test_a_clock_set_back_makes_no_negative_time(study: Study) -> None:
     make_person(study)
     Participant.objects.update(consent_shown_at=F("survey_finished_at") + timedelta(seconds=9))
     assert released(study, "survey")[0]["timing_duration_s"] == 0
+
+
+def test_python_looks_for_garbage_as_before_once_a_release_is_written() -> None:
+    gc.unfreeze()  # what an earlier test's server has left
+    before = gc.get_threshold()
+    with seldom_collected():
+        assert gc.get_threshold() == SELDOM
+        with seldom_collected():  # a second export
+            assert gc.get_threshold() == SELDOM
+        assert gc.get_freeze_count()
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)

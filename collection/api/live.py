@@ -25,6 +25,7 @@ from collection.api.who import note, study_for
 from collection.export import tables
 from collection.export.codebook import Codebook
 from collection.export.columns import Table, keys
+from collection.export.loading import load_answering
 from collection.export.plan import batches, version_of
 from collection.export.redaction import cover
 from collection.export.rows import (
@@ -34,7 +35,7 @@ from collection.export.rows import (
     shown_text,
 )
 from collection.export.selection import MIN_TURNS, ReleasedConversation, ReleasedUser
-from collection.export.survey_rows import CODED, survey_values
+from collection.export.survey_rows import survey_values
 from collection.export.write import line, snapshot
 from collection.models import AttributeRating, Conversation, Interaction, Utterance
 from surveys import veil
@@ -190,9 +191,7 @@ class Rows:
         return {pk: Said(person, None) for pk, person in people.items()}
 
     def survey(self, wanted: list[int]) -> dict[int, Said]:
-        people = Participant.objects.prefetch_related(
-            *("instrument", "study", "came_by", CODED, "orders", "assignments")
-        ).in_bulk(wanted)
+        people = load_answering(wanted, "orders")
         return {pk: Said(person, self.survey_row(person)) for pk, person in people.items()}
 
     def survey_row(self, person: Participant) -> dict[str, Any]:

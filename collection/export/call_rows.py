@@ -14,10 +14,11 @@ from typing import Any
 from django.db.models import Prefetch
 
 from collection.export import loading
+from collection.export.loading import answering, answers_of
 from collection.export.plan import Plan, batches
 from collection.export.rows import as_text, history, shown_text
 from collection.export.selection import ReleasedConversation, ReleasedUser
-from collection.export.survey_rows import CODED, people, survey_row
+from collection.export.survey_rows import survey_row
 from collection.models import Attempt, Conversation, Interaction, ModelCall, Utterance
 
 Row = dict[str, Any]
@@ -201,9 +202,9 @@ def withheld_statements(plan: Plan) -> dict[int, list[tuple[str, str]]]:
     if not any(f"{{{SYSTEM_STRING}}}" in text for text in prompts):
         return {}
     found = {}
-    for user, person in people(plan, CODED, "orders", "assignments"):
+    for user, person in answering(plan.selection.users, "orders"):
         row = survey_row(plan, user, person)
-        for response in person.responses.all():
+        for response in answers_of(person):
             stored = response.value.get("text") if response.question == SYSTEM_STRING else None
             if stored and stored.strip() != (shown := row.get(SYSTEM_STRING) or ""):
                 found[user.pk] = [(stored.strip(), shown)]

@@ -1,22 +1,25 @@
-"""Released conversations with their turns and replies, loaded in batches."""
+"""Released people with their answers, and conversations with turns and replies, in batches."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 
 from collection.export.plan import batches
 from collection.export.selection import ReleasedConversation, ReleasedUser, Selection
 from collection.models import Conversation, Interaction, ModelEndpoint, Utterance
+from surveys.models import Participant, Response
 
+PEOPLE_AT_ONCE = 200
 # Above this, fewer queries save nothing more; each has a few thousand texts in memory.
 CONVERSATIONS_AT_ONCE = 250
 
 T = TypeVar("T")
-Loaded = dict[int, Conversation]
-"""A batch by its keys."""
+Loaded = Mapping[int, Any]
+"""A batch of conversations by their keys."""
 
 
 class Rows(list[T]):
@@ -50,39 +53,139 @@ class Turn:
     utterances: Rows[Any] = field(default_factory=Rows)
 
 
+class Feedback(NamedTuple):
+    open_feedback: str
+
+
+@dataclass(slots=True)
+class Talk:
+    """What most files need of a Conversation."""
+
+    pk: int
+    conversation_type: str
+    started_at: datetime
+    finished_at: datetime | None
+    feedback: Feedback
+    interactions: Rows[Turn] = field(default_factory=Rows)
+    attributes: Rows[Any] = field(default_factory=Rows)
+
+
+TALK = ("pk", "conversation_type", "started_at", "finished_at", "feedback__open_feedback")
 REPLY = ("interaction", "endpoint", "within_turn_id", "model_response", "score", "if_chosen")
 TURN = ("pk", "conversation", "turn", "user_prompt")
 
 
-def conversations(
-    selection: Selection,
-    replies: QuerySet[Utterance] | None = None,
-    *related: str,
-    beside: Callable[[Loaded, list[Any]], None] = lambda _loaded, _replies: None,
-) -> Iterator[tuple[ReleasedUser, ReleasedConversation, Conversation]]:
-    """Every released conversation in file order: its rated turns, their replies, and `related`.
+# People
 
-    Turns and replies are `Turn` and `Reply`, or of the models if `replies` says what of them.
-    beside: hands out what else a batch's rows need. Rows are put together here and not by
-    prefetch_related, which makes a manager and a query for each turn: half of an export's time.
+
+class Answer(NamedTuple):
+    """What files need of a Response. An instance of the model takes four times as long."""
+
+    participant: int
+    pk: int
+    question: str
+    value: Any
+    touches: dict[str, Any]
+    attempts: list[str]
+    language: str
+    category: str | None
+    """What own words were coded as, where that is settled."""
+
+
+ANSWER = (*Answer._fields[:-1], "typed__description__category")
+
+Person = tuple[ReleasedUser, Participant]
+
+
+def people(users: Iterable[ReleasedUser], *related: "str | Prefetch[Any]") -> Iterator[Person]:
+    for batch in batches(users, PEOPLE_AT_ONCE):
+        loaded = load_people([user.pk for user in batch], *related)
+        for user in batch:
+            yield user, loaded[user.pk]
+
+
+def answering(users: Iterable[ReleasedUser], *related: str) -> Iterator[Person]:
+    """With what `answers_of` gives, and the arms that they were assigned to."""
+    for batch in batches(users, PEOPLE_AT_ONCE):
+        loaded = load_answering([user.pk for user in batch], *related)
+        for user in batch:
+            yield user, loaded[user.pk]
+
+
+def load_people(keys: list[int], *related: "str | Prefetch[Any]") -> dict[int, Participant]:
+    found = Participant.objects.prefetch_related("instrument", "study", "came_by", *related)
+    return found.in_bulk(keys)
+
+
+def load_answering(keys: list[int], *related: str) -> dict[int, Participant]:
+    loaded = load_people(keys, "assignments", *related)
+    rows = Response.objects.filter(participant__in=keys).order_by("pk")
+    answers = [Answer(*row) for row in rows.values_list(*ANSWER)]
+    hand_out(loaded.values(), "responses", answers, lambda answer: answer.participant)
+    return loaded
+
+
+def answers_of(person: Participant) -> list[Answer]:
+    found: Any = person.responses.all()
+    assert isinstance(found, Rows), "not one of `answering`"
+    return found
+
+
+# Conversations
+
+
+def talks(
+    selection: Selection, *, beside: Callable[[Loaded], None]
+) -> Iterator[tuple[ReleasedUser, ReleasedConversation, Talk]]:
+    """Every released conversation in file order, with its rated turns and their replies.
+
+    beside: hands out what else a batch's rows need.
     """
     endpoints = ModelEndpoint.objects.in_bulk()
-    found = Conversation.objects.prefetch_related(*related)
     for batch in batches(list(selection.conversations()), CONVERSATIONS_AT_ONCE):
-        loaded = found.in_bulk([released.pk for _user, released in batch])
-        if replies is None:
-            said: list[Any] = slim(loaded, endpoints)
-        else:
-            said = whole(loaded, endpoints, replies)
-        beside(loaded, said)
-        for user, released in batch:
-            conversation = loaded[released.pk]
-            if selection.providers:
-                name_providers(conversation, selection.providers)
-            yield user, released, conversation
+        keys = [released.pk for _user, released in batch]
+        rows = Conversation.objects.filter(pk__in=keys).order_by()
+        loaded = {
+            pk: Talk(pk, kind, started_at, finished_at, Feedback(feedback))
+            for pk, kind, started_at, finished_at, feedback in rows.values_list(*TALK)
+        }
+        hand_out_turns(loaded, endpoints)
+        beside(loaded)
+        yield from found(selection, batch, loaded)
 
 
-def name_providers(conversation: Conversation, providers: Mapping[str, str]) -> None:
+def conversations(
+    selection: Selection,
+    replies: QuerySet[Utterance],
+    *related: str,
+    beside: Callable[[Loaded, list[Utterance]], None] = lambda _loaded, _replies: None,
+) -> Iterator[tuple[ReleasedUser, ReleasedConversation, Conversation]]:
+    """The same as instances of the models. replies: what of them.
+
+    Rows are put together here and not by prefetch_related, which makes a manager and a query for
+    each turn: half of an export's time.
+    """
+    endpoints = ModelEndpoint.objects.in_bulk()
+    rows = Conversation.objects.prefetch_related(*related)
+    for batch in batches(list(selection.conversations()), CONVERSATIONS_AT_ONCE):
+        loaded = rows.in_bulk([released.pk for _user, released in batch])
+        beside(loaded, whole(loaded, endpoints, replies))
+        yield from found(selection, batch, loaded)
+
+
+def found(
+    selection: Selection,
+    batch: Iterable[tuple[ReleasedUser, ReleasedConversation]],
+    loaded: Mapping[int, T],
+) -> Iterator[tuple[ReleasedUser, ReleasedConversation, T]]:
+    for user, released in batch:
+        conversation = loaded[released.pk]
+        if selection.providers:
+            name_providers(conversation, selection.providers)
+        yield user, released, conversation
+
+
+def name_providers(conversation: Any, providers: Mapping[str, str]) -> None:
     """Of an import: an endpoint that was here before it may be of another provider by now."""
     for interaction in conversation.interactions.all():
         for reply in interaction.utterances.all():
@@ -90,14 +193,14 @@ def name_providers(conversation: Conversation, providers: Mapping[str, str]) -> 
             endpoint.provider_code = providers.get(endpoint.long_name, endpoint.provider_code)
 
 
-def slim(loaded: Loaded, endpoints: Mapping[int, ModelEndpoint]) -> list[Reply]:
+def hand_out_turns(loaded: Mapping[int, Talk], endpoints: Mapping[int, ModelEndpoint]) -> None:
     turns = {row[0]: Turn(*row) for row in turns_of(loaded).values_list(*TURN)}
-    hand_out(loaded.values(), "interactions", turns.values(), lambda turn: turn.conversation_id)
-    said = [Reply(*row) for row in replies_of(loaded, Utterance.objects.all()).values_list(*REPLY)]
-    for reply in said:
+    for turn in turns.values():
+        loaded[turn.conversation_id].interactions.append(turn)
+    for row in replies_of(loaded, Utterance.objects.all()).values_list(*REPLY):
+        reply = Reply(*row)
         reply.endpoint = endpoints[reply.endpoint]
         turns[reply.turn].utterances.append(reply)
-    return said
 
 
 def whole(

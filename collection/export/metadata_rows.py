@@ -6,22 +6,26 @@ whatever happened since they ran, and with them it is only a matter of time.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
 
 from collection import detecting, personal
 from collection.detectors import Detector, Refused, Result, Unavailable, local_detectors_of
 from collection.detectors.moderation import MODERATION
 from collection.export import tables
+from collection.export.loading import PEOPLE_AT_ONCE, answers_of, load_answering
 from collection.export.plan import Plan, batches
-from collection.export.survey_rows import people, sheet_of
+from collection.export.selection import ReleasedConversation, ReleasedUser
+from collection.export.survey_rows import sheet_of
 from collection.models import Detection, Feedback, Interaction, Utterance
 from collection.written import Reader, Written
 from surveys.instruments.conditions import is_answer
 from surveys.instruments.released import column_of
 from surveys.instruments.schema import FreeText
-from surveys.models import Participant
+from surveys.models import Participant, Response
 
 log = logging.getLogger("refract.export")
 
@@ -30,12 +34,14 @@ Kind = Detection.Kind
 
 PII, LANGUAGE = personal.PII, "language"
 ENGLISH = "en"
-TEXTS_AT_ONCE = 500
+FEEDBACK_AT_ONCE = 500
 CONVERSATIONS_AT_ONCE = 100
 
+Talk = tuple[ReleasedUser, ReleasedConversation]
+Numbers = Callable[[ReleasedConversation], Iterator[int]]
 
-@dataclass(frozen=True)
-class Placed:
+
+class Placed(NamedTuple):
     """A text of the release: its column and the released ids that it has."""
 
     written: Written
@@ -71,7 +77,7 @@ def metadata_rows(plan: Plan) -> Iterator[Row]:
 
 
 def flag_rows(plan: Plan) -> Iterator[Row]:
-    for text, found in findings(plan):
+    for text, found in findings(plan, with_times=True):
         for name in sorted(found):
             one = found[name]
             values = {
@@ -117,88 +123,90 @@ def moderation(judged: Result) -> Row | None:
 # What was found
 
 
-def findings(plan: Plan) -> Iterator[tuple[Placed, Findings]]:
+class Batch(NamedTuple):
+    """Texts of one kind. rows: a query for the keys of these, and perhaps of more: to name each
+    key to the database takes longer than to find what is known of it."""
+
+    kind: str
+    texts: list[Placed]
+    rows: "QuerySet[Any, Any]"
+
+
+def findings(plan: Plan, *, with_times: bool = False) -> Iterator[tuple[Placed, Findings]]:
     """Every text in the order of the file, with what is known of it."""
     detectors = local_detectors_of(plan.study)
-    for batch in batches_of_kind(texts(plan)):
-        kept = detecting.known_of([text.written for text in batch])
-        new = {one.name: found_now(one, batch, kept) for one in detectors}
-        for text in batch:
-            yield text, what_holds(text.written, detectors, kept, new)
+    versions = {one.name: one.version for one in detectors}
+    for batch in texts(plan):
+        kept = detecting.known(batch.kind, batch.rows, with_times=with_times)
+        found = [what_holds(text.written, kept, versions) for text in batch.texts]
+        for detector in detectors:
+            find_now(detector, batch.texts, found)
+        yield from zip(batch.texts, found, strict=True)
 
 
 def what_holds(
-    text: Written,
-    detectors: Sequence[Detector],
-    kept: detecting.Known,
-    new: Mapping[str, Mapping[int, detecting.Found]],
-) -> Findings:
-    """What was found in other words than these says nothing of them."""
-    local = {one.name for one in detectors}
-    found = {
+    text: Written, kept: detecting.Known, versions: Mapping[str, str]
+) -> dict[str, detecting.Found]:
+    """What was found in other words than these says nothing of them, nor what a local detector
+    found in another version. versions: of the local ones."""
+    digest = text.digest
+    return {
         name: one
         for name, one in kept.get(text.row, {}).items()
-        if one.digest == text.digest and name not in local
+        if one.digest == digest and one.version == versions.get(name, one.version)
     }
-    for each in detectors:
-        if text.row in new[each.name]:
-            found[each.name] = new[each.name][text.row]
-        elif detecting.is_current(each, text, kept):
-            found[each.name] = kept[text.row][each.name]
-    return found
 
 
-def found_now(
-    detector: Detector, batch: Sequence[Placed], kept: detecting.Known
-) -> dict[int, detecting.Found]:
-    """Row -> what a detector says of a text that it has not seen. Nothing is written: this reads a
+def find_now(
+    detector: Detector, batch: Sequence[Placed], found: Sequence[dict[str, detecting.Found]]
+) -> None:
+    """Add what a detector says of texts that it has not seen. Nothing is written: this reads a
     snapshot. So it has no time, which would differ each time the file is written."""
-    missing = detecting.lacking(detector, [text.written for text in batch], kept)
-    found: dict[int, detecting.Found] = {}
+    pairs = zip(batch, found, strict=True)
+    missing = [(text.written, known) for text, known in pairs if detector.name not in known]
     for part in detecting.parts_of(missing, detector.at_once):
         try:
-            for text, said in detecting.detect(detector, part):
-                found[text.row] = detecting.Found(detector.version, text.digest, said, None)
+            said = detecting.detect(detector, [text for text, _known in part])
         except (Unavailable, Refused) as error:
             log.warning("%s did not run: %s", detector.name, error)
             break
-    return found
-
-
-def batches_of_kind(placed: Iterable[Placed]) -> Iterator[list[Placed]]:
-    """Of one kind each: rows are numbered by kind."""
-    batch: list[Placed] = []
-    for text in placed:
-        if batch and (batch[0].written.kind != text.written.kind or len(batch) >= TEXTS_AT_ONCE):
-            yield batch
-            batch = []
-        batch.append(text)
-    if batch:
-        yield batch
+        for (_text, known), (text, result) in zip(part, said, strict=True):
+            known[detector.name] = detecting.Found(detector.version, text.digest, result)
 
 
 # The texts of the release
 
 
-def texts(plan: Plan) -> Iterator[Placed]:
+def texts(plan: Plan) -> Iterator[Batch]:
     """Survey, feedback, prompts, replies; each in the order of its own file."""
-    yield from survey_texts(plan)
-    yield from feedback_texts(plan)
-    yield from prompt_texts(plan)
-    yield from reply_texts(plan)
-
-
-def survey_texts(plan: Plan) -> Iterator[Placed]:
     reader = Reader(plan.study)
-    for user, person in people(plan, "responses", "assignments"):
-        for row, column, text in answered(person, plan.book.texts):
-            yield Placed(reader.read(Kind.ANSWER, row, person.pk, text), column, user.id)
+    for users in batches(plan.selection.users, PEOPLE_AT_ONCE):
+        yield survey_texts(users, plan.book.texts, reader)
+    talks = list(plan.selection.conversations())
+    for part in batches(talks, FEEDBACK_AT_ONCE):
+        yield feedback_texts(part, reader)
+    for part in batches(talks, CONVERSATIONS_AT_ONCE):
+        yield prompt_texts(part, reader)
+    numbers_of = plan.selection.utterance_numbers()
+    for part in batches(talks, CONVERSATIONS_AT_ONCE):
+        yield reply_texts(part, reader, numbers_of)
+
+
+def survey_texts(users: Sequence[ReleasedUser], columns: Sequence[str], reader: Reader) -> Batch:
+    keys = [user.pk for user in users]
+    people = load_answering(keys)
+    placed = [
+        Placed(reader.read(Kind.ANSWER, row, user.pk, text), column, user.id)
+        for user in users
+        for row, column, text in answered(people[user.pk], columns)
+    ]
+    return Batch(Kind.ANSWER, placed, Response.objects.filter(participant__in=keys))
 
 
 def answered(person: Participant, columns: Sequence[str]) -> Iterator[tuple[int, str, str]]:
     """(key of the answer, column, words) of each text that the person's survey row has."""
     sheet = sheet_of(person)
-    rows = {row.question: row.pk for row in person.responses.all()}
+    rows = {row.question: row.pk for row in answers_of(person)}
     mine = {column_of(q): q for q in sheet.file.questions() if isinstance(q, FreeText)}
     for column in columns:
         code = mine[column].code if column in mine else ""
@@ -207,57 +215,63 @@ def answered(person: Participant, columns: Sequence[str]) -> Iterator[tuple[int,
             yield rows[code], column, value["text"]
 
 
-def feedback_texts(plan: Plan) -> Iterator[Placed]:
-    reader = Reader(plan.study)
-    for batch in batches(list(plan.selection.conversations()), TEXTS_AT_ONCE):
-        keys = [released.pk for _user, released in batch]
-        rows = Feedback.objects.filter(conversation__in=keys)
-        found = {
-            conversation: (pk, text)
-            for conversation, pk, text in rows.values_list("conversation", "pk", "open_feedback")
-        }
-        for user, released in batch:
-            row, text = found[released.pk]
-            words = reader.read(Kind.FEEDBACK, row, user.pk, text)
-            yield Placed(words, "open_feedback", user.id, released.id)
+def feedback_texts(talks: Sequence[Talk], reader: Reader) -> Batch:
+    rows = Feedback.objects.filter(conversation__in=[released.pk for _user, released in talks])
+    found = {
+        conversation: (pk, text)
+        for conversation, pk, text in rows.values_list("conversation", "pk", "open_feedback")
+    }
+    placed = []
+    for user, released in talks:
+        row, text = found[released.pk]
+        words = reader.read(Kind.FEEDBACK, row, user.pk, text)
+        placed.append(Placed(words, "open_feedback", user.id, released.id))
+    return Batch(Kind.FEEDBACK, placed, rows)
 
 
-def prompt_texts(plan: Plan) -> Iterator[Placed]:
-    reader = Reader(plan.study)
-    for batch in batches(list(plan.selection.conversations()), CONVERSATIONS_AT_ONCE):
-        keys = [released.pk for _user, released in batch]
-        rows = Interaction.objects.filter(conversation__in=keys, state=Interaction.State.RATED)
-        found: dict[int, list[tuple[int, int, str]]] = {}
-        ordered = rows.order_by("conversation", "turn")
-        for conversation, *rest in ordered.values_list("conversation", "pk", "turn", "user_prompt"):
-            found.setdefault(conversation, []).append(tuple(rest))  # type: ignore[arg-type]
-        for user, released in batch:
-            for row, turn, text in found[released.pk]:
-                yield Placed(
-                    reader.read(Kind.PROMPT, row, user.pk, text),
-                    *("user_prompt", user.id, released.id),
-                    f"int{released.first_interaction + turn}",
-                )
+def prompt_texts(talks: Sequence[Talk], reader: Reader) -> Batch:
+    keys = [released.pk for _user, released in talks]
+    rows = Interaction.objects.filter(conversation__in=keys, state=Interaction.State.RATED)
+    fields = ("conversation", "pk", "turn", "user_prompt")
+    found = by_conversation(rows.order_by("turn").values_list(*fields))
+    placed = [
+        Placed(
+            reader.read(Kind.PROMPT, row, user.pk, text),
+            *("user_prompt", user.id, released.id),
+            f"int{released.first_interaction + turn}",
+        )
+        for user, released in talks
+        for row, turn, text in found[released.pk]
+    ]
+    return Batch(Kind.PROMPT, placed, rows)
 
 
-def reply_texts(plan: Plan) -> Iterator[Placed]:
-    reader = Reader(plan.study)
-    numbers_of = plan.selection.utterance_numbers()
-    for batch in batches(list(plan.selection.conversations()), CONVERSATIONS_AT_ONCE):
-        keys = [released.pk for _user, released in batch]
-        rows = Utterance.objects.filter(
-            interaction__conversation__in=keys, interaction__state=Interaction.State.RATED
-        ).order_by("interaction__conversation", "interaction__turn", "within_turn_id")
-        found: dict[int, list[tuple[int, int, str]]] = {}
-        fields = ("interaction__conversation", "pk", "interaction__turn", "model_response")
-        for conversation, *rest in rows.values_list(*fields):
-            found.setdefault(conversation, []).append(tuple(rest))
-        for user, released in batch:
-            numbers = numbers_of(released)
-            for row, turn, text in found.get(released.pk, ()):
-                yield Placed(
+def reply_texts(talks: Sequence[Talk], reader: Reader, numbers_of: Numbers) -> Batch:
+    rows = Utterance.objects.filter(
+        interaction__conversation__in=[released.pk for _user, released in talks],
+        interaction__state=Interaction.State.RATED,
+    )
+    fields = ("interaction__conversation", "pk", "interaction__turn", "model_response")
+    ordered = rows.order_by("interaction__turn", "within_turn_id")
+    found = by_conversation(ordered.values_list(*fields))
+    placed = []
+    for user, released in talks:
+        numbers = numbers_of(released)
+        for row, turn, text in found[released.pk]:
+            placed.append(
+                Placed(
                     reader.read(Kind.REPLY, row, user.pk, text),
                     *("model_response", user.id, released.id),
                     f"int{released.first_interaction + turn}",
                     f"ut{next(numbers)}",
                 )
+            )
+    return Batch(Kind.REPLY, placed, rows)
+
+
+def by_conversation(rows: Iterable[tuple[Any, ...]]) -> dict[int, list[tuple[int, int, str]]]:
+    """Key of a conversation -> (key, turn, text) of its rows."""
+    found: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
+    for conversation, row, turn, text in rows:
+        found[conversation].append((row, turn, text))
+    return found

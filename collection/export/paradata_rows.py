@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from collection.export.loading import answering
 from collection.export.plan import Plan
-from collection.export.survey_rows import people, sheet_of
+from collection.export.survey_rows import sheet_of
 from surveys.models import PageVisit
 from surveys.paradata import summary
 from surveys.sheet import Step
@@ -14,7 +15,7 @@ Row = dict[str, Any]
 
 def paradata_rows(plan: Plan) -> Iterator[Row]:
     """One row for each page that a person's answers lead to, in the order of the file."""
-    for user, person in people(plan, "responses", "assignments", "pages"):
+    for user, person in answering(plan.selection.users, "pages"):
         sheet = sheet_of(person)
         visits = {visit.page: visit for visit in person.pages.all()}
         steps = {step.page.code: step for step in sheet.steps if step.is_shown}

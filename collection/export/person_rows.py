@@ -7,9 +7,10 @@ from typing import Any
 from django.db.models import Prefetch
 
 from collection.export.further_tables import CONSENTS_TABLE, QUALITY_TABLE
+from collection.export.loading import people
 from collection.export.manifest import questions_left_out
 from collection.export.plan import Plan
-from collection.export.survey_rows import as_datetime, people
+from collection.export.survey_rows import as_datetime
 from collection.models import Conversation, QualityRun
 
 Row = dict[str, Any]
@@ -23,7 +24,7 @@ CURRENT = QualityRun.objects.filter(is_current=True, value__isnull=False).order_
 
 
 def consent_rows(plan: Plan) -> Iterator[Row]:
-    for user, person in people(plan, "consent"):
+    for user, person in people(plan.selection.users, "consent"):
         values = {
             "user_id": user.id,
             "version": person.consent.version,
@@ -37,7 +38,7 @@ def quality_rows(plan: Plan) -> Iterator[Row]:
     """What each check last found, where it applies; by person and name of the check."""
     ids = conversation_ids(plan)
     left_out = set(questions_left_out(plan))
-    for user, person in people(plan, Prefetch("quality_runs", CURRENT)):
+    for user, person in people(plan.selection.users, Prefetch("quality_runs", CURRENT)):
         for run in person.quality_runs.all():
             values = {
                 "user_id": user.id,

@@ -6,10 +6,10 @@ from typing import Any
 
 from collection.export.cells import cells
 from collection.export.codebook import lines_of
-from collection.export.loading import conversations
+from collection.export.loading import answering, answers_of, conversations
 from collection.export.plan import Plan
 from collection.export.selection import ReleasedUser
-from collection.export.survey_rows import CODED, orders_of, people, said_by, sheet_of
+from collection.export.survey_rows import orders_of, said_by, sheet_of
 from collection.models import AttributeRating, Conversation, Utterance
 from collection.models.conversations import SliderRecord
 from surveys.instruments.released import OTHER_TEXT, column_of
@@ -37,7 +37,7 @@ def rating_rows(plan: Plan) -> Iterator[Row]:
 
 def survey_lines(plan: Plan) -> Iterator[Row]:
     asked = {version.sha256: lines_of(version) for version in plan.book.versions}
-    for user, person in people(plan, CODED, "orders", "assignments"):
+    for user, person in answering(plan.selection.users, "orders"):
         questions = asked[person.instrument.sha256]
         if questions:
             yield from lines_of_person(user, person, questions)
@@ -49,7 +49,7 @@ def lines_of_person(
     """Of the questions that were shown and answered."""
     sheet = sheet_of(person)
     released = cells(said_by(person, sheet))
-    touches = {row.question: row.touches for row in person.responses.all()}
+    touches = {row.question: row.touches for row in answers_of(person)}
     orders = orders_of(person)
     for question in questions:
         value = sheet.shown.get(question.code) or {}

@@ -3,7 +3,7 @@
 Nothing else writes rows, so that no file can have what another lacks.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from collection.export.cells import cleaned
@@ -19,15 +19,19 @@ CONTENT = "content"
 """The text of a message in a conversation's history."""
 
 
-def covered(plan: Plan, name: str, rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows of one file. People are told by user_id; a row without one has no person's words."""
+def coverer(plan: Plan, name: str) -> Callable[[Row], Row]:
+    """What becomes of the rows of one file. People are told by user_id; a row without one has no
+    person's words."""
     numbers = {user.pk: user.id for user in plan.selection.users}
     marked = veil.passages_of_study(plan.study)
     by_user = {numbers[pk]: passages for pk, passages in marked.items() if pk in numbers}
     columns = plan.book.tables[name].columns
-    for row in rows:
+
+    def covered(row: Row) -> Row:
         passages = by_user.get(row.get("user_id", ""))
-        yield cover(row, columns, passages) if passages else row
+        return cover(row, columns, passages) if passages else row
+
+    return covered
 
 
 def cover(row: Row, columns: Iterable[Column], passages: veil.Passages) -> Row:

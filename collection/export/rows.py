@@ -1,7 +1,7 @@
 """The rows of a release, made in batches: queries grow with batches, not with people."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from django.db.models import Q
@@ -9,7 +9,7 @@ from django.db.models import Q
 from collection.export import imported, tables
 from collection.export.assignment_rows import assignment_rows
 from collection.export.columns import Column, Table, filled, keys
-from collection.export.loading import Loaded, Reply, conversations, hand_out
+from collection.export.loading import Reply, Talk, talks
 from collection.export.manifest import asked
 from collection.export.metadata_rows import flag_rows, metadata_rows
 from collection.export.paradata_rows import paradata_rows
@@ -31,21 +31,30 @@ Maker = Callable[[Plan], Iterator[Row]]
 
 
 def conversation_rows(plan: Plan) -> Iterator[Row]:
-    found = conversations(plan.selection, None, "feedback", beside=hand_out_ratings)
-    for user, released, conversation in found:
-        items = history(conversation, plan.book.model_item)
-        values = conversation_values(user, released, conversation, items)
-        yield tables.CONVERSATIONS.row(values, plan.order)
+    for row, _utterances in talk_rows(plan):
+        yield row
 
 
 def utterance_rows(plan: Plan) -> Iterator[Row]:
+    for _conversation, rows in talk_rows(plan):
+        yield from rows
+
+
+def talk_rows(plan: Plan) -> Iterator[tuple[Row, Iterator[Row]]]:
+    """The row of each conversation, and those of its replies: from one reading of the database."""
     numbers_of = plan.selection.utterance_numbers()
-    for user, released, conversation in conversations(plan.selection):
-        numbers = numbers_of(released)
-        items = history(conversation, plan.book.model_item)
-        for values in utterance_values(user, released, conversation, items):
-            values["utterance_id"] = f"ut{next(numbers)}"
-            yield plan.book.utterances.row(values, plan.order)
+    for user, released, talk in talks(plan.selection, beside=hand_out_ratings):
+        items = history(talk, plan.book.model_item)
+        values = conversation_values(user, released, talk, items)
+        replies = utterance_values(user, released, talk, items)
+        utterances = numbered(plan, replies, numbers_of(released))
+        yield tables.CONVERSATIONS.row(values, plan.order), utterances
+
+
+def numbered(plan: Plan, replies: Iterable[Row], numbers: Iterator[int]) -> Iterator[Row]:
+    for values in replies:
+        values["utterance_id"] = f"ut{next(numbers)}"
+        yield plan.book.utterances.row(values, plan.order)
 
 
 def model_rows(plan: Plan) -> Iterator[Row]:
@@ -108,7 +117,7 @@ MAKERS: dict[str, Maker] = {name: imported.unless_kept(name, maker) for name, ma
 def conversation_values(
     user: ReleasedUser,
     released: ReleasedConversation,
-    conversation: Conversation,
+    conversation: Conversation | Talk,
     items: list[Row],
 ) -> Row:
     finished_at = conversation.finished_at
@@ -132,7 +141,7 @@ def conversation_values(
     }
 
 
-def history(conversation: Conversation, table: Table) -> list[Row]:
+def history(conversation: Conversation | Talk, table: Table) -> list[Row]:
     """Each turn's prompt and then its replies, in draw order. table: of a reply."""
     items: list[Row] = []
     for interaction in conversation.interactions.all():
@@ -164,7 +173,7 @@ def reply_values(turn: int, utterance: Reply | Utterance) -> Row:
 def utterance_values(
     user: ReleasedUser,
     released: ReleasedConversation,
-    conversation: Conversation,
+    conversation: Conversation | Talk,
     items: list[Row],
 ) -> Iterator[Row]:
     """One row for each reply in the history, its own id still empty."""
@@ -200,13 +209,13 @@ class Rated(NamedTuple):
     value: int | None
 
 
-def hand_out_ratings(loaded: Loaded, _replies: list[Any]) -> None:
+def hand_out_ratings(loaded: Mapping[int, Talk]) -> None:
     rows = AttributeRating.objects.filter(conversation__in=[*loaded]).order_by()
-    ratings = map(Rated._make, rows.values_list(*Rated._fields))
-    hand_out(loaded.values(), "attributes", ratings, lambda rated: rated.conversation)
+    for rated in map(Rated._make, rows.values_list(*Rated._fields)):
+        loaded[rated.conversation].attributes.append(rated)
 
 
-def attributes(column: Column, conversation: Conversation) -> Row:
+def attributes(column: Column, conversation: Conversation | Talk) -> Row:
     """performance_attributes or choice_attributes: 1-100, None for N/A."""
     kind = column.key.removesuffix("_attributes")
     rated = {row.attribute: row.value for row in conversation.attributes.all() if row.kind == kind}

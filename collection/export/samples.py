@@ -11,6 +11,7 @@ from typing import Any
 
 from collection.export import subsets
 from collection.export.derive import PREFER_NOT_TO_SAY
+from collection.export.loading import answers_of
 from collection.export.selection import ReleasedUser, Selection
 from collection.export.subsets import AGES, CELLS, GENDERS, SIMPLIFIED, Cell, Eligible, Shares
 from collection.export.tables import CONVERSATION_TYPES
@@ -99,7 +100,7 @@ def recruits_of(
 def recruit(user: ReleasedUser, person: Participant, row: Row) -> Recruit:
     ethnicity = row.get("ethnicity")
     known = ethnicity if isinstance(ethnicity, dict) else {}
-    chosen = {r.question for r in person.responses.all() if r.value.get("choice")}
+    chosen = {r.question for r in answers_of(person) if r.value.get("choice")}
     values = {"gender": row.get("gender"), "ethnicity": known.get("categorised")}
     waits = frozenset(code for code in values if values[code] is None and code in chosen)
     return Recruit(

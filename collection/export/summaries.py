@@ -9,6 +9,7 @@ What people wrote is only ever measured. Counted by value are columns of closed 
 
 import json
 import re
+from abc import ABC, abstractmethod
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from collection.export.codebook import Codebook
 from collection.export.columns import Column, Table
 from collection.export.counting import Binned, Bins, Distinct, Moments, Numbers
 from collection.export.documents import find_path
+from collection.export.garbage import seldom_collected
 from collection.export.shape import NUMBER, TOO_LARGE, is_date, is_datetime
 from surveys.instruments.released import OTHER_TEXT
 
@@ -73,10 +75,11 @@ class FileSummary:
 
 def summarise(folder: Path, book: Codebook) -> Iterator[FileSummary]:
     """Every file of the codebook that the folder has. Raises OSError if one can't be read."""
-    for table in book.tables.values():
-        path = find_path(folder, f"{table.name}.jsonl")
-        if path is not None:
-            yield summarise_file(path, table, book)
+    with seldom_collected():
+        for table in book.tables.values():
+            path = find_path(folder, f"{table.name}.jsonl")
+            if path is not None:
+                yield summarise_file(path, table, book)
 
 
 def summarise_file(path: Path, table: Table, book: Codebook) -> FileSummary:
@@ -85,10 +88,18 @@ def summarise_file(path: Path, table: Table, book: Codebook) -> FileSummary:
     for rows, bad in batches(path):
         total += len(rows)
         broken += bad
-        for column, gathering in zip(table.columns, gatherers, strict=True):
-            gathering.add([row.get(column.key) for row in rows])
+        for gathering, values in zip(gatherers, by_column(rows, table.key_order), strict=True):
+            gathering.add(values)
     columns = tuple(gathering.summary() for gathering in gatherers)
     return FileSummary(table, f"{table.name}.jsonl", path, total, broken, columns)
+
+
+def by_column(rows: list[Row], order: tuple[str, ...]) -> list[Sequence[Any]]:
+    """The values of each key, None where a row has it not. Rows mostly have all, in this order:
+    then they are turned round without a look at any key."""
+    if rows and all(tuple(row) == order for row in rows):
+        return list(zip(*(row.values() for row in rows), strict=True))
+    return [[row.get(key) for row in rows] for key in order]
 
 
 def batches(path: Path) -> Iterator[tuple[list[Row], int]]:
@@ -127,7 +138,7 @@ def read(raw: bytes) -> Row | None:
 
 
 @dataclass
-class Gathering:
+class Gathering(ABC):
     """Takes a column batch by batch. None counts as missing."""
 
     column: Column
@@ -143,17 +154,18 @@ class Gathering:
         taken = self.take(known)
         self.unfit += len(known) - taken
 
+    @abstractmethod
     def take(self, values: list[Any]) -> int:
         """Keep what fits; how many did."""
-        raise NotImplementedError
 
     def summary(self) -> Summary:
         return Summary(
             self.column, self.path, self.rows, self.missing, unfit=self.unfit, **self.found()
         )
 
+    @abstractmethod
     def found(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """What `Summary` says of such a column beyond the counts of rows."""
 
 
 @dataclass

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Prefetch
-
 from collection.export import samples, tables
 from collection.export.cells import Said, cells, status
+from collection.export.loading import answering, answers_of
 from collection.export.merge import widened
-from collection.export.plan import Plan, batches
+from collection.export.plan import Plan
 from collection.export.selection import ReleasedUser
 from surveys.instruments.released import (
     LANGUAGE,
@@ -24,14 +23,10 @@ from surveys.sheet import PAGES, Sheet, block_scope, page_scope
 
 Row = dict[str, Any]
 
-PEOPLE_AT_ONCE = 200
-CODED = "responses__typed__description"
-"""Answers, and what they were coded as."""
-
 
 def survey_rows(plan: Plan) -> Iterator[Row]:
     draw_samples(plan)
-    for user, person in people(plan, CODED, "orders", "assignments"):
+    for user, person in answering(plan.selection.users, "orders"):
         yield plan.book.survey.row(survey_row(plan, user, person), plan.order)
 
 
@@ -44,20 +39,10 @@ def draw_samples(plan: Plan) -> samples.Report:
 
 def facts(plan: Plan) -> Iterator[tuple[ReleasedUser, Participant, Row]]:
     """What samples are drawn by, as the survey's row has it."""
-    for user, person in people(plan, CODED, "orders", "assignments"):
+    for user, person in answering(plan.selection.users, "orders"):
         # Of others nothing is asked, and this is most of the time that a row takes.
         is_asked = person.released_locale in samples.COLUMNS
         yield user, person, cells(said_by(person, sheet_of(person))) if is_asked else {}
-
-
-def people(
-    plan: Plan, *related: "str | Prefetch[Any]"
-) -> Iterator[tuple[ReleasedUser, Participant]]:
-    found = Participant.objects.prefetch_related("instrument", "study", "came_by", *related)
-    for batch in batches(plan.selection.users, PEOPLE_AT_ONCE):
-        loaded = found.in_bulk([user.pk for user in batch])
-        for user in batch:
-            yield user, loaded[user.pk]
 
 
 def survey_row(plan: Plan, user: ReleasedUser, person: Participant) -> Row:
@@ -105,7 +90,7 @@ def survey_values(user: ReleasedUser, person: Participant) -> Row:
 def sheet_of(person: Participant) -> Sheet:
     """In the instrument's own language, from what was prefetched."""
     arms = {row.variant: row.arm for row in person.assignments.all()}
-    values = {row.question: row.value for row in person.responses.all()}
+    values = {row.question: row.value for row in answers_of(person)}
     return Sheet(person.instrument.file, person.seed, arms, values)
 
 
@@ -113,7 +98,7 @@ def said_by(person: Participant, sheet: Sheet) -> Said:
     return Said(
         sheet.file,
         sheet.shown,
-        attempts={row.question: row.attempts for row in person.responses.all()},
+        attempts={row.question: row.attempts for row in answers_of(person)},
         orders=orders_of(person),
         coded=coded_of(person),
     )
@@ -121,11 +106,7 @@ def said_by(person: Participant, sheet: Sheet) -> Said:
 
 def coded_of(person: Participant) -> dict[str, str]:
     """Question code -> what own words were coded as, where that is settled."""
-    return {
-        row.question: row.typed.description.category
-        for row in person.responses.all()
-        if hasattr(row, "typed") and row.typed.description.category
-    }
+    return {row.question: row.category for row in answers_of(person) if row.category}
 
 
 def orders_of(person: Participant) -> dict[str, list[str]]:
@@ -143,7 +124,7 @@ def about(person: Participant, sheet: Sheet) -> Row:
 def language(person: Participant, sheet: Sheet) -> str:
     """The one that most answers were given in; of several, the last that was chosen."""
     last = person.language or sheet.file.language
-    answered = (row.language for row in person.responses.all() if row.question in sheet.shown)
+    answered = (row.language for row in answers_of(person) if row.question in sheet.shown)
     counts = Counter(code for code in answered if code in sheet.file.languages)
     return max(counts, key=lambda code: (counts[code], code == last, code), default=last)
 

@@ -31,6 +31,7 @@ from collection.export import (
 from collection.export.codebook import Codebook
 from collection.export.documents import find_path
 from collection.export.further_tables import CALLS, CONSENTS, DERIVED, QUALITY, RATINGS
+from collection.export.garbage import seldom_collected
 from collection.export.known import Known
 from collection.export.lines import Deviation, File
 from collection.export.manifest import NAME as MANIFEST
@@ -45,6 +46,11 @@ FILES = (*REQUIRED, "models", "metadata", FLAGS, ASSIGNMENTS, PARADATA, *BESIDE,
 
 def validate(folder: Path) -> Iterator[Deviation]:
     """Everything in which a folder departs from the codebook; nothing if all is well."""
+    with seldom_collected():
+        yield from departures(folder)
+
+
+def departures(folder: Path) -> Iterator[Deviation]:
     if not folder.is_dir():
         yield Deviation(str(folder), 0, "missing", "there is no such folder")
         return

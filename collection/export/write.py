@@ -27,10 +27,11 @@ from collection.export import (
 )
 from collection.export.columns import KeyOrder
 from collection.export.derived import PRISMS, Rules
+from collection.export.garbage import seldom_collected
 from collection.export.makers import MAKERS
 from collection.export.plan import FILES, FLAGS, Plan, files_of, make_plan
-from collection.export.redaction import covered
-from collection.export.rows import Row
+from collection.export.redaction import coverer
+from collection.export.rows import Row, talk_rows
 from collection.export.selection import EVERYBODY, Choice, Selection
 from collection.export.survey_rows import draw_samples
 from collection.export.text import line
@@ -58,6 +59,8 @@ EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 
 DETECTED = ("metadata", FLAGS)
 """Files that have what detectors found."""
+
+TALKS = ("conversations", "utterances")
 
 SUBSETS = (samples.NAME, samples.WORDS_NAME)
 DESCRIPTIONS = (documents.NAME, codebook.NAME, *SUBSETS, manifest.NAME)
@@ -141,7 +144,7 @@ def stream(
 
 def rows_of(plan: Plan, name: str) -> Iterator[Row]:
     """The rows of one file, as they leave: every file is made from these."""
-    return covered(plan, name, MAKERS[name](plan))
+    return map(coverer(plan, name), MAKERS[name](plan))
 
 
 def write_release(
@@ -221,32 +224,26 @@ def _write_all(
     choice: Choice = EVERYBODY,
     planned: Callable[[Plan], object] | None = None,
 ) -> dict[str, int]:
-    rows: dict[str, int] = {}
-    simulated_rows: dict[str, int] = {}
-
-    def write(name: str, found: Iterable[Row]) -> None:
-        file = json_file(name)
-        counts = _write_rows(folder / file, found, is_simulated)
-        if name in names:
-            rows[file], simulated_rows[file] = counts
-
     if not study.is_imported:
         detecting.complete(study)  # in batches of their own: the snapshot below only reads
-    with snapshot():
+    with seldom_collected(), snapshot():
         plan = make_plan(study, order, with_pilot=with_pilot, choice=choice)
         if planned:
             planned(plan)
         names = options.names(files_of(study, with_pilot=with_pilot, choice=choice))
-        is_simulated = _simulated(plan.selection)
-        for name in dict.fromkeys((*_from_database(names), *_sources(names))):
-            write(name, rows_of(plan, name))
+        written = write_tables(plan, (*_from_database(names), *_sources(names)), folder)
+        rows = {json_file(name): written[name].rows for name in _from_database(names)}
+        simulated_rows = {file: written[file.removesuffix(".jsonl")].simulated for file in rows}
         drawn = None if plan.release else draw_samples(plan)
         # Counts of the files that follow are added to these very dicts.
         about = manifest.build(plan, rows, simulated_rows)
     source = derived.Source(folder, plan.book, options.rules, order)
+    is_simulated = _simulated(plan.selection)
     for name in names:
         if name in derived.MAKERS:
-            write(name, derived.MAKERS[name](source))
+            file = json_file(name)
+            counts = _write_rows(folder / file, derived.MAKERS[name](source), is_simulated)
+            rows[file], simulated_rows[file] = counts.rows, counts.simulated
     if _sources(names):
         about["derived"] = source.as_json()
     if PARQUET in options.formats:
@@ -295,17 +292,62 @@ def _write_parquet(folder: Path, names: Iterable[str], plan: Plan) -> dict[str, 
     }
 
 
-def _write_rows(
-    path: Path, rows: Iterable[Row], is_simulated: Callable[[Row], bool]
-) -> tuple[int, int]:
-    """(number of rows, how many of them come from simulated people)"""
-    total = simulated = 0
+@dataclass
+class Written:
+    """A file that is being written, and what it has. simulated: rows of simulated people."""
+
+    file: IO[str]
+    is_simulated: Callable[[Row], bool]
+    rows: int = 0
+    simulated: int = 0
+
+    def add(self, row: Row) -> None:
+        self.file.write(line(row))
+        self.rows += 1
+        self.simulated += self.is_simulated(row)
+
+
+@contextmanager
+def _opened(path: Path, is_simulated: Callable[[Row], bool]) -> Iterator[Written]:
     with path.open("w", encoding="utf-8", newline="\n") as file:
+        yield Written(file, is_simulated)
+
+
+def write_tables(plan: Plan, names: Iterable[str], folder: Path) -> dict[str, Written]:
+    """The files that are made straight from the database. Name -> what was written."""
+    is_simulated = _simulated(plan.selection)
+    written: dict[str, Written] = {}
+    wanted = dict.fromkeys(names)
+    for name in wanted:
+        if name in written:
+            continue
+        if name in TALKS and wanted.keys() >= set(TALKS):
+            written |= _write_talks(plan, folder, is_simulated)
+        else:
+            path = folder / json_file(name)
+            written[name] = _write_rows(path, rows_of(plan, name), is_simulated)
+    return written
+
+
+def _write_talks(
+    plan: Plan, folder: Path, is_simulated: Callable[[Row], bool]
+) -> dict[str, Written]:
+    """Both files of conversations: what one of them reads is all that the other needs."""
+    cover, cover_reply = (coverer(plan, name) for name in TALKS)
+    first, second = (_opened(folder / json_file(name), is_simulated) for name in TALKS)
+    with first as conversations, second as utterances:
+        for conversation, replies in talk_rows(plan):
+            conversations.add(cover(conversation))
+            for reply in replies:
+                utterances.add(cover_reply(reply))
+    return dict(zip(TALKS, (conversations, utterances), strict=True))
+
+
+def _write_rows(path: Path, rows: Iterable[Row], is_simulated: Callable[[Row], bool]) -> Written:
+    with _opened(path, is_simulated) as written:
         for row in rows:
-            file.write(line(row))
-            total += 1
-            simulated += is_simulated(row)
-    return total, simulated
+            written.add(row)
+    return written
 
 
 def _simulated(selection: Selection) -> Callable[[dict[str, Any]], bool]:
