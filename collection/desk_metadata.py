@@ -12,9 +12,11 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from collection import census, charts, detecting
+from collection.counted import Counted
 from collection.desk_review import study_to
 from collection.detecting import Coverage
 from collection.export.plan import make_plan
+from collection.export.samples import Report
 from collection.export.survey_rows import draw_samples
 from collection.metadata_forms import CensusForm, ModeratorForm
 from collection.models import CensusTable, Detection, DetectionRun, Moderator
@@ -106,6 +108,7 @@ class MetadataPages:
         study = study_to(request, pk, "change")
         if sample := request.POST.get("remove", ""):
             census.remove(study, sample[:2])
+            SUBSETS.forget(study.pk)
             audit.write(request.user, "changed", study, study, fields=["census"])
             messages.success(request, _("Removed. The sample is not drawn any more."))
             return redirect("admin:surveys_study_subsets", pk)
@@ -115,17 +118,25 @@ class MetadataPages:
             return self.metadata_show(request, "subsets", context, status=422)
         sample, by = form.cleaned_data["sample"], request.user.get_username()
         census.store(study, sample, form.census, by, **form.facts)
+        SUBSETS.forget(study.pk)
         audit.write(request.user, "changed", study, study, fields=["census"], sample=sample)
         messages.success(request, _("Stored. This is what the rules make of it now."))
         return redirect("admin:surveys_study_subsets", pk)
 
 
+def is_part(request: HttpRequest) -> bool:
+    """Asked for by a page that has no figures yet: this may wait for them."""
+    return request.headers.get("HX-Request") == "true"
+
+
 def context_of(request: HttpRequest, study: Study) -> dict[str, Any]:
     moderator = Moderator.objects.filter(study=study).first()
+    kept = detecting.COUNTS.look(study.pk, may_wait=is_part(request))
     return {
+        "kept": kept,
         "title": _("Metadata of %s") % study,
         "study": study,
-        "lines": [line_of(one) for one in detecting.coverage(study)],
+        "lines": [line_of(one) for one in detecting.coverage(study, kept.figures)] if kept else [],
         "moderator": moderator,
         "form": ModeratorForm(instance=moderator),
         "may_change": access.may(request.user, "change", study),
@@ -178,13 +189,23 @@ def words_of(one: Coverage) -> list[str]:
     return found
 
 
+def draw(study: Study) -> tuple[Report, str]:
+    """(what the subsets are now, why they can't be drawn)"""
+    try:
+        return draw_samples(make_plan(study)), ""
+    except DomainError as error:  # versions of the instrument that cannot be released together
+        return {"balanced": None, "samples": []}, error.message
+
+
+SUBSETS = Counted("subsets", lambda pk: draw(Study.objects.get(pk=pk)))
+
+
 def subsets_of(request: HttpRequest, study: Study, form: CensusForm) -> dict[str, Any]:
     tables = {table.sample: table for table in CensusTable.objects.filter(study=study)}
-    try:
-        report, problem = draw_samples(make_plan(study)), ""
-    except DomainError as error:  # versions of the instrument that cannot be released together
-        report, problem = {"balanced": None, "samples": []}, error.message
+    kept = SUBSETS.look(study.pk, may_wait=is_part(request))
+    report, problem = kept.figures if kept else ({"balanced": None, "samples": []}, "")
     return {
+        "kept": kept,
         "title": _("Subsets of %s") % study,
         "study": study,
         "form": form,

@@ -25,6 +25,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from collection import written
+from collection.counted import Counted
 from collection.detectors import (
     Detector,
     Refused,
@@ -359,23 +360,36 @@ class Coverage:
         return self.seen >= self.all
 
 
-def coverage(study: Study) -> list[Coverage]:
-    """Of each detector of the study, by what is kept in its version of today."""
-    texts = written.count(study)
-    runs = {run.detector: run for run in DetectionRun.objects.filter(study=study)}
+class Counts(NamedTuple):
+    """texts: kind -> how many there are; seen: (detector, version, kind) -> how many it saw."""
+
+    texts: dict[str, int]
+    seen: dict[tuple[str, str, str], int]
+
+
+def count(study: Study) -> Counts:
     rows = (
         Detection.objects.filter(participant__in=written.people(study))
         .values_list("detector", "version", "kind")
         .annotate(number=Count("pk"))
         .order_by()
     )
-    counted = {(name, version, kind): number for name, version, kind, number in rows}
+    seen = {(name, version, kind): number for name, version, kind, number in rows}
+    return Counts(written.count(study), seen)
+
+
+COUNTS = Counted("detectors", lambda pk: count(Study.objects.get(pk=pk)))
+
+
+def coverage(study: Study, counts: Counts) -> list[Coverage]:
+    """Of each detector of the study, by what is kept in its version of today."""
+    runs = {run.detector: run for run in DetectionRun.objects.filter(study=study)}
     return [
         Coverage(
             one,
             {
-                kind: (min(number, counted.get((one.name, one.version, kind), 0)), number)
-                for kind, number in texts.items()
+                kind: (min(number, counts.seen.get((one.name, one.version, kind), 0)), number)
+                for kind, number in counts.texts.items()
             },
             runs.get(one.name),
         )

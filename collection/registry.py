@@ -6,10 +6,10 @@ An edit while a study uses an endpoint makes a version of the endpoint and one o
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.core.cache import cache
 from django.db import transaction
-from django.db.models import Count, Max
+from django.db.models import Count
 
+from collection.counted import ALL_STUDIES, Counted
 from collection.models import IMPORTED_DRAW, EndpointVersion, ModelCall, ModelEndpoint
 from surveys import versions
 from surveys.models import Study
@@ -17,28 +17,17 @@ from surveys.models import Study
 FIRST = "As it was when its first version was kept."
 
 
-MANY_CALLS = 50_000
-"""Beyond so many, what goes over all of them is counted …"""
-KEPT_S = 60
-"""… no more often than this."""
+Calls = tuple[dict[int, int], dict[str, dict[int, int]]]
+"""(endpoint -> how often it was drawn for an opening turn, outcome -> endpoint -> calls)"""
 
 
-def calls_so_far() -> tuple[dict[int, int], dict[str, dict[int, int]]]:
-    """(endpoint -> how often it was drawn for an opening turn, outcome -> endpoint -> calls)
-
-    Where there are very many, as of a minute ago at most.
-    """
-    newest = ModelCall.objects.aggregate(pk=Max("pk"))["pk"] or 0
-    if newest < MANY_CALLS:
-        return count_calls()
-    found: tuple[dict[int, int], dict[str, dict[int, int]]] | None = cache.get_or_set(
-        "registry/calls", count_calls, KEPT_S
-    )
+def calls_so_far() -> Calls:
+    found = CALLS.look(ALL_STUDIES, may_wait=True)
     assert found is not None
-    return found
+    return found.figures
 
 
-def count_calls() -> tuple[dict[int, int], dict[str, dict[int, int]]]:
+def count_calls(_all: int = ALL_STUDIES) -> Calls:
     calls = ModelCall.objects.exclude(attempt__strategy=IMPORTED_DRAW).order_by()
     opening = calls.filter(attempt__interaction__turn=0, try_number=0)
     draws = dict(opening.values_list("endpoint").annotate(Count("pk")))
@@ -46,6 +35,9 @@ def count_calls() -> tuple[dict[int, int], dict[str, dict[int, int]]]:
     for outcome, endpoint, number in calls.values_list("outcome", "endpoint").annotate(Count("pk")):
         endings.setdefault(outcome, {})[endpoint] = number
     return draws, endings
+
+
+CALLS = Counted("registry", count_calls)
 
 
 def tags_in_use() -> list[str]:

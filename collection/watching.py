@@ -1,7 +1,7 @@
 """What a study is doing now, in figures. Few queries, and a cache that spares many watchers them.
 
-What changes by the second is kept for five of them. What goes over all calls and scores takes
-longer the larger a study is: a chore counts it while somebody watches, and nobody waits for it.
+What changes by the second is kept for five of them. What goes over all calls and scores is counted
+by a chore while somebody watches, and nobody waits for it.
 """
 
 from collections import Counter, defaultdict
@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from collection import budget
 from collection.budget import Standing
 from collection.conversations import wanted
+from collection.counted import Counted
 from collection.models import (
     Alert,
     Conversation,
@@ -33,9 +34,6 @@ from collection.standing import STAGE, Stage
 from surveys.models import Decline, PageVisit, Participant, Study
 
 QUICK_S = 5
-SLOW_S = 600
-"""Far longer than the chore's pace: it is older only where no chore runs."""
-WATCHED_S = 60
 HERE = timedelta(minutes=30)
 """Who was heard of within it is in the study now …"""
 STUCK_AFTER = timedelta(minutes=15)
@@ -139,24 +137,10 @@ def quick(study: Study) -> Quick:
 
 def slow(study: Study, *, may_wait: bool) -> Slow | None:
     """As last counted. If it never was: None, or for those who may wait, counted now."""
-    cache.set(f"watching/watched/{study.pk}", True, WATCHED_S)
-    found: Slow | None = cache.get(f"watching/slow/{study.pk}")
-    return count(study) if found is None and may_wait else found
-
-
-def count(study: Study) -> Slow:
-    found = measure_slow(study)
-    cache.set(f"watching/slow/{study.pk}", found, SLOW_S)
-    return found
-
-
-def count_watched() -> int:
-    """Count anew for the studies that somebody watches; how many."""
-    keys = Study.objects.values_list("pk", flat=True)
-    watched = [pk for pk in keys if cache.get(f"watching/watched/{pk}")]
-    for study in Study.objects.filter(pk__in=watched):
-        count(study)
-    return len(watched)
+    found = SLOW.last(study.pk)
+    if found is None and may_wait:
+        found = SLOW.count(study.pk)
+    return found.figures if found else None
 
 
 def measure_quick(study: Study, now: datetime) -> Quick:
@@ -187,6 +171,9 @@ def measure_slow(study: Study) -> Slow:
         days=days(study),
         times=times(study),
     )
+
+
+SLOW = Counted("watching", lambda pk: measure_slow(Study.objects.get(pk=pk)))
 
 
 def this_hour(now: datetime) -> datetime:

@@ -30,12 +30,12 @@ MORE: Mapping[str, int] = {
     "admin:surveys_study_coding_list": 17,
     "admin:surveys_study_coding_settle": 19,
     "admin:surveys_study_delete": 30,
-    "admin:surveys_study_metadata": 18,
+    "admin:surveys_study_metadata": 20,
     "admin:surveys_study_personal_one": 18,
     "admin:surveys_study_release": 16,
     "admin:surveys_study_review_one": 18,
     "admin:surveys_study_set_up": 27,
-    "admin:surveys_study_subsets": 21,
+    "admin:surveys_study_subsets": 23,
     "admin:surveys_study_watch": 18,
 }
 """Pages that need more queries than the usual, and how many."""

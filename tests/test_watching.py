@@ -33,7 +33,8 @@ def study(db: None) -> Study:
 
 def forget(study: Study) -> None:
     """Keys of other tests' studies are the same."""
-    cache.delete_many([f"watching/{kind}/{study.pk}" for kind in ("quick", "slow", "watched")])
+    kept = [f"counted/watching/{study.pk}/{what}" for what in ("kept", "watched")]
+    cache.delete_many([f"watching/quick/{study.pk}", *kept])
 
 
 def arrive(study: Study, ago: timedelta = timedelta(0), **fields: Any) -> Participant:

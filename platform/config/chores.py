@@ -18,11 +18,11 @@ from collection import (
     budget,
     checking,
     coding,
+    counted,
     detecting,
     personal,
     releases,
     suggesting,
-    watching,
 )
 from config import heartbeat
 from surveys import drafts, inbox, outbox, quotas, retention
@@ -51,7 +51,7 @@ CHORES = [
     Chore("alerts", 60.0, alerts.look),
     Chore("outbox", 15.0, outbox.send_due),
     Chore("inbox", 60.0, inbox.read_due),
-    Chore("figures", 30.0, watching.count_watched),
+    Chore("figures", 30.0, counted.count_watched),
     Chore("descriptions", 120.0, coding.sync_all),
     Chore("suggestions", 60.0, suggesting.suggest_due),
     Chore("personal", 300.0, personal.scan_all),

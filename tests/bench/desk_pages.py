@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from collection import personal, watching
+from collection import counted, personal
 from collection.models import Description
 from surveys.desk import DeskAdmin
 from surveys.models import Participant, Study
@@ -187,8 +187,8 @@ def tell() -> None:
     """Prints {"cookie": [name, value], "pages": [[name, path]], "live": path}."""
     study = Study.objects.get(slug=SLUG)
     client = signed_in()
-    watching.count(study)  # as the chore does while somebody watches
     found = pages(client, study)
+    counted.count_watched()  # as the chore does while somebody watches
     live = next(page.path for page in found if page.name == LIVE)
     cookie = client.cookies["sessionid"]
     told = {"cookie": [cookie.key, cookie.value], "pages": found, "live": live}
