@@ -2,11 +2,11 @@
 a check has a new version or a submission, or those it is compared with, have changed."""
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from collection.models import QualityRun, Review
 from collection.quality import CHECKS, Check, Finding
@@ -51,13 +51,19 @@ def asked_key(study: int) -> str:
 
 def unchecked(people: QuerySet[Participant]) -> QuerySet[Participant]:
     """Who lacks a run of any check's version of today."""
+    return people.exclude(pk__in=checked(people))
+
+
+def checked(people: QuerySet[Participant]) -> QuerySet[Any, Any]:
+    """Keys of those at whom every check looked in its version of today."""
     versions = Q()
     for check in CHECKS.values():
         versions |= Q(check_name=check.name, version=check.version)
-    runs = QualityRun.objects.filter(versions, participant=OuterRef("pk"), is_current=True)
-    counted = runs.order_by().values("participant").annotate(number=Count("pk")).values("number")
-    number = Coalesce(Subquery(counted), Value(0))
-    return people.annotate(runs_of_today=number).filter(runs_of_today__lt=len(CHECKS))
+    runs = QualityRun.objects.filter(
+        versions, participant__in=people.order_by().values("pk"), is_current=True
+    )
+    counted = runs.order_by().values("participant").annotate(number=Count("pk"))
+    return counted.filter(number__gte=len(CHECKS)).values("participant")
 
 
 def check_study(study: Study, *, again: bool = False) -> int:

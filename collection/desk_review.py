@@ -83,8 +83,10 @@ class ReviewPages:
         study = study_to(request, pk, "read")
         filters = filters_of(request)
         counts = reviewing.counts(study)
-        page = Paginator(for_list(reviewing.queue(study, filters)), PER_PAGE)
-        shown = page.get_page(request.GET.get("page"))
+        # What a row shows is asked for once it is known which are on the page.
+        keys = list(reviewing.queue(study, filters).values_list("pk", flat=True))
+        shown = Paginator(keys, PER_PAGE).get_page(request.GET.get("page"))
+        on_page = for_list(reviewing.with_decision(submitted(study))).in_bulk([*shown])
         context = {
             "title": _("Submissions of %s") % study,
             "study": study,
@@ -93,7 +95,7 @@ class ReviewPages:
             "tabs": tabs(filters, counts),
             "checks": [(check.name, check.title) for check in quality.CHECKS.values()],
             "page": shown,
-            "rows": [row_of(person) for person in shown],
+            "rows": [row_of(on_page[key]) for key in shown if key in on_page],
             "plain": reviewing.without_signals(study, timezone.now()).count(),
             "now": timezone.now().isoformat(),
         }

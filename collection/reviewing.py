@@ -10,9 +10,9 @@ from django.db import transaction
 from django.db.models import (
     Case,
     Count,
+    Exists,
     IntegerField,
     OuterRef,
-    Q,
     QuerySet,
     Subquery,
     Sum,
@@ -25,7 +25,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from collection.checking import unchecked
+from collection.checking import checked
 from collection.models import Conversation, QualityRun, Review
 from collection.quality import title
 from collection.submissions import submitted
@@ -54,18 +54,16 @@ WEIGHTS = {Severity.REJECT: 10_000, Severity.RETURN: 100, Severity.INVESTIGATE: 
 
 
 def with_decision(people: QuerySet[Any]) -> QuerySet[Any]:
-    """Adds `decision` and `wants_second`, of the newest review; no decision is `awaiting`."""
+    """Adds `decision`, by the newest review: one of STATES."""
     newest = Review.objects.filter(participant=OuterRef("pk")).order_by("-pk")
-    awaiting = Q(newest__isnull=True) | Q(newest=Decision.UNDECIDED, wants_second=False)
-    rows: QuerySet[Any] = people.annotate(
-        newest=Subquery(newest.values("decision")[:1]),
-        wants_second=Subquery(newest.values("wants_second_opinion")[:1]),
-        decision=Case(
-            When(awaiting, then=Value(AWAITING)),
-            When(wants_second=True, then=Value(SECOND)),
-            default="newest",
-        ),
+    # One subquery: it is asked for each person as often as it is named.
+    said = Case(
+        When(wants_second_opinion=True, then=Value(SECOND)),
+        When(decision=Decision.UNDECIDED, then=Value(AWAITING)),
+        default="decision",
     )
+    found = Coalesce(Subquery(newest.values_list(said)[:1]), Value(AWAITING))
+    rows: QuerySet[Any] = people.annotate(decision=found)
     return rows
 
 
@@ -85,6 +83,10 @@ def with_weight(people: QuerySet[Any]) -> QuerySet[Any]:
 
 def current_signals() -> QuerySet[QualityRun]:
     return QualityRun.objects.filter(is_current=True).exclude(severity="")
+
+
+SIGNALLED = Exists(current_signals().filter(participant=OuterRef("pk")))
+"""Of a person: whether any check raised one."""
 
 
 def with_conversations(people: QuerySet[Any]) -> QuerySet[Any]:
@@ -113,9 +115,9 @@ class Filters:
             case "":
                 return people
             case "any":
-                return people.filter(weight__gt=0)
+                return people.filter(SIGNALLED)
             case "none":
-                return people.filter(weight=0)
+                return people.filter(~SIGNALLED)
             case name:
                 return people.filter(
                     pk__in=current_signals().filter(check_name=name).values("participant")
@@ -137,8 +139,8 @@ def counts(study: Study) -> dict[str, int]:
 
 def without_signals(study: Study, until: datetime) -> QuerySet[Any]:
     """Who awaits review, was looked at by every check of today, and made none raise a signal."""
-    people = queue(study, Filters(AWAITING, "none")).filter(completed_at__lte=until)
-    return people.exclude(pk__in=unchecked(submitted(study)).values("pk"))
+    people = with_decision(submitted(study)).filter(decision=AWAITING, completed_at__lte=until)
+    return people.filter(~SIGNALLED, pk__in=checked(submitted(study)))
 
 
 # What PRISM would have done
