@@ -196,6 +196,9 @@ SQLITE = {
 }
 POSTGRES_CONNECTIONS = int(env("REFRACT_POSTGRES_CONNECTIONS", "16"))
 """Per process. Postgres allows 100 in all unless told otherwise."""
+POSTGRES_PREPARES = env("REFRACT_POSTGRES_PREPARES", "1") == "1"
+"""Whether connections keep plans of what they ask again and again: to plan was two thirds of what
+a page takes Postgres. A pooler between, that lends connections by transaction, forbids it."""
 
 
 def postgres(url: str) -> dict[str, Any]:
@@ -206,7 +209,10 @@ def postgres(url: str) -> dict[str, Any]:
     """
     database: dict[str, Any] = {**dj_database_url.parse(url, conn_health_checks=True)}
     pool = {"min_size": 1, "max_size": POSTGRES_CONNECTIONS, "timeout": 20}
-    return database | {"OPTIONS": {**database.get("OPTIONS", {}), "pool": pool}}
+    options: dict[str, Any] = {**database.get("OPTIONS", {}), "pool": pool}
+    if POSTGRES_PREPARES:
+        options |= {"server_side_binding": True, "prepare_threshold": 3}
+    return database | {"OPTIONS": options}
 
 
 DATABASES = {"default": postgres(DATABASE_URL) if DATABASE_URL else SQLITE}
