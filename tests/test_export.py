@@ -23,6 +23,7 @@ from collection.downloads import download, download_all
 from collection.export import documents, loading, metadata_rows, rows, subsets, tables
 from collection.export.columns import CodebookError
 from collection.export.garbage import SELDOM, seldom_collected
+from collection.export.selection import in_text_order
 from collection.export.validate import validate
 from collection.export.write import DESCRIPTIONS, files_of, snapshot, stream, write_release
 from collection.models import ModelEndpoint, Utterance
@@ -792,3 +793,8 @@ def test_python_looks_for_garbage_as_before_once_a_release_is_written() -> None:
             assert gc.get_threshold() == SELDOM
         assert gc.get_freeze_count()
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
+
+
+@pytest.mark.parametrize("number", [0, 1, 9, 10, 11, 100, 101, 1234])
+def test_numbers_in_the_order_of_texts(number: int) -> None:
+    assert list(in_text_order(number)) == sorted(range(number), key=str)

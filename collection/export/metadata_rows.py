@@ -16,7 +16,7 @@ from collection import detecting, personal
 from collection.detectors import Detector, Refused, Result, Unavailable, local_detectors_of
 from collection.detectors.moderation import MODERATION
 from collection.export import tables
-from collection.export.loading import PEOPLE_AT_ONCE, answers_of, load_answering
+from collection.export.loading import PEOPLE_AT_ONCE, answers_of, let_go, load_answering
 from collection.export.plan import Plan, batches
 from collection.export.selection import ReleasedConversation, ReleasedUser
 from collection.export.survey_rows import sheet_of
@@ -182,13 +182,13 @@ def texts(plan: Plan) -> Iterator[Batch]:
     reader = Reader(plan.study)
     for users in batches(plan.selection.users, PEOPLE_AT_ONCE):
         yield survey_texts(users, plan.book.texts, reader)
-    talks = list(plan.selection.conversations())
-    for part in batches(talks, FEEDBACK_AT_ONCE):
+    talks = plan.selection.conversations
+    for part in batches(talks(), FEEDBACK_AT_ONCE):
         yield feedback_texts(part, reader)
-    for part in batches(talks, CONVERSATIONS_AT_ONCE):
+    for part in batches(talks(), CONVERSATIONS_AT_ONCE):
         yield prompt_texts(part, reader)
     numbers_of = plan.selection.utterance_numbers()
-    for part in batches(talks, CONVERSATIONS_AT_ONCE):
+    for part in batches(talks(), CONVERSATIONS_AT_ONCE):
         yield reply_texts(part, reader, numbers_of)
 
 
@@ -200,6 +200,7 @@ def survey_texts(users: Sequence[ReleasedUser], columns: Sequence[str], reader: 
         for user in users
         for row, column, text in answered(people[user.pk], columns)
     ]
+    let_go(people.values())
     return Batch(Kind.ANSWER, placed, Response.objects.filter(participant__in=keys))
 
 

@@ -22,9 +22,8 @@ CONTENT = "content"
 def coverer(plan: Plan, name: str) -> Callable[[Row], Row]:
     """What becomes of the rows of one file. People are told by user_id; a row without one has no
     person's words."""
-    numbers = {user.pk: user.id for user in plan.selection.users}
     marked = veil.passages_of_study(plan.study)
-    by_user = {numbers[pk]: passages for pk, passages in marked.items() if pk in numbers}
+    by_user = {user.id: marked[user.pk] for user in plan.selection.users if user.pk in marked}
     columns = plan.book.tables[name].columns
 
     def covered(row: Row) -> Row:

@@ -127,7 +127,7 @@ def sample_report(
     wanted = subsets.targets(shares, table.size)
     chosen = subsets.drawn(eligible, wanted, sample)
     for user in selection.users:
-        user.samples[sample] = user.pk in chosen
+        user.samples = {**user.samples, sample: user.pk in chosen}
     counts: Counter[Cell | None] = Counter(one.cell for one in eligible)
     return (
         head

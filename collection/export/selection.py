@@ -1,13 +1,14 @@
 """Who and what is released, under which numbers; and what is not, counted by reason."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count
-from typing import Any
+from itertools import count, groupby
+from typing import Any, NamedTuple
 
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 
 from collection.export.columns import keys
 from collection.export.subsets import balanced
@@ -60,7 +61,11 @@ class Choice:
 EVERYBODY = Choice()
 
 
-@dataclass
+NOTHING_KEPT: Mapping[str, Any] = {}
+NOT_DRAWN: Mapping[str, bool] = {}
+
+
+@dataclass(slots=True)  # of ten times PRISM there are 80,000
 class ReleasedConversation:
     """number: of its c…; first_interaction: number of the int… of its turn 0;
     first_utterance: of the ut… of its first reply."""
@@ -70,16 +75,17 @@ class ReleasedConversation:
     turns: int
     is_balanced: bool
     first_interaction: int = 0
-    kept: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=lambda: NOTHING_KEPT)
     """Of an import: columns as they were."""
     first_utterance: int = 0
+    replies: int = 0
 
     @property
     def id(self) -> str:
         return f"c{self.number}"
 
 
-@dataclass
+@dataclass(slots=True)
 class ReleasedUser:
     """number: of their user…; conversations: in the order in which they were finished."""
 
@@ -88,7 +94,7 @@ class ReleasedUser:
     is_simulated: bool
     version: int | None = None
     """Database id of the study's version that they came in."""
-    samples: dict[str, bool] = field(default_factory=dict)
+    samples: Mapping[str, bool] = field(default_factory=lambda: NOT_DRAWN)
     """us, uk -> whether they are in that census-representative sample, if it was drawn."""
     conversations: list[ReleasedConversation] = field(default_factory=list)
     calls: dict[int, int] = field(default_factory=dict)
@@ -134,7 +140,7 @@ class Selection:
 
 
 def select(study: Study, *, with_pilot: bool = False, choice: Choice = EVERYBODY) -> Selection:
-    """Eight queries, whatever the size; in memory only ids, types and times."""
+    """Four queries, whatever the size; in memory only ids, types and times."""
     rows = (
         choice.among(study.participants.released(with_pilot=with_pilot))
         .order_by("survey_finished_at", "pk")
@@ -142,13 +148,12 @@ def select(study: Study, *, with_pilot: bool = False, choice: Choice = EVERYBODY
     )
     users: list[ReleasedUser] = []
     seeds: dict[int, int] = {}
-    for number, (pk, is_simulated, seed, version) in enumerate(rows):
+    for number, (pk, is_simulated, seed, version) in enumerate(rows.iterator()):
         users.append(ReleasedUser(pk, number, is_simulated, version))
         seeds[pk] = seed
-    finished, conversations_left_out = sort_out(study, seeds.keys())
     kept = kept_numbers(choice.edition) if choice.edition is not None else None
+    conversations, conversations_left_out = sort_out(study, seeds, kept)
     if kept is not None:
-        conversations_left_out.update(later_ones(finished, kept))
         users = sorted(users, key=lambda user: kept[user.pk].number)
     elif choice.seed is not None:
         order = shuffled(sorted(seeds), choice.seed, "people")
@@ -156,12 +161,12 @@ def select(study: Study, *, with_pilot: bool = False, choice: Choice = EVERYBODY
         users = sorted(users, key=lambda user: places[user.pk])
     for number, user in enumerate(users):
         user.number = number
-    _number_conversations(users, seeds, finished)
+        user.conversations = conversations.get(user.pk, [])
+    _number_conversations(users)
     _number_interactions(users)
-    _number_utterances(study, users)
     if kept is not None:
         keep_numbers(users, kept)
-    reasons = people_left_out(study, seeds.keys(), with_pilot=with_pilot)
+    reasons = people_left_out(study, seeds, with_pilot=with_pilot)
     return Selection(users, reasons, conversations_left_out, keeps_ids=kept is not None)
 
 
@@ -187,16 +192,6 @@ def kept_numbers(edition: int) -> dict[int, Kept]:
     }
 
 
-def later_ones(finished: dict[int, list["_Finished"]], kept: dict[int, Kept]) -> Counter[str]:
-    """Takes out conversations that the edition did not have, and counts them."""
-    reasons: Counter[str] = Counter()
-    for pk, conversations in finished.items():
-        known = [c for c in conversations if c.pk in kept[pk].conversations]
-        reasons["came after the edition"] += len(conversations) - len(known)
-        finished[pk] = known
-    return +reasons
-
-
 def keep_numbers(users: list[ReleasedUser], kept: dict[int, Kept]) -> None:
     for user in users:
         user.number, user.calls = kept[user.pk].number, kept[user.pk].calls
@@ -209,62 +204,110 @@ def keep_numbers(users: list[ReleasedUser], kept: dict[int, Kept]) -> None:
             ) = numbers
 
 
-@dataclass
-class _Finished:
-    """A conversation fit for release."""
+class _Found(NamedTuple):
+    """A conversation, and what decides whether it is fit for release."""
 
     pk: int
+    participant: int
     conversation_type: str
-    finished_at: datetime
+    state: str
+    finished_at: datetime | None
     turns: int
+    """Complete ones."""
+    replies: int
+    rated: int
+    """How many attributes are."""
+    has_feedback: bool
+
+    @property
+    def problem(self) -> str:
+        """Why it is not released, if its participant is."""
+        if self.state == Conversation.State.TECHNICAL:
+            return "models did not answer"
+        if self.state == Conversation.State.FINISHED:
+            return "feedback not given"
+        if self.state != Conversation.State.COMPLETE or self.finished_at is None:
+            return "not finished"
+        if self.turns < MIN_TURNS:
+            return "fewer than two complete turns"
+        if self.rated < len(PERFORMANCE.keys) + len(CHOICE.keys):
+            return "attributes not all rated"
+        return "" if self.has_feedback else "no open feedback"
 
 
 def sort_out(
-    study: Study, released: Iterable[int]
-) -> tuple[dict[int, list[_Finished]], Counter[str]]:
-    """(participant id -> their conversations to be released, why the others are not)."""
-    known = set(released)
-    kept: dict[int, list[_Finished]] = defaultdict(list)
+    study: Study, seeds: Mapping[int, int], kept: Mapping[int, Kept] | None
+) -> tuple[dict[int, list[ReleasedConversation]], Counter[str]]:
+    """(participant id -> their conversations to be released, why the others are not).
+
+    seeds: of the participants who are released.
+    """
+    released: dict[int, list[ReleasedConversation]] = {}
     reasons: Counter[str] = Counter()
-    turns = _complete_turns(study)
-    rated = _rated_attributes(study)
-    with_feedback = _with_feedback(study)
-    rows = Conversation.objects.filter(participant__study=study).values_list(
-        "pk", "participant_id", "conversation_type", "state", "finished_at"
+    for participant, talks in groupby(_talks(study), key=lambda talk: talk.participant):
+        if participant not in seeds:
+            reasons["participant not released"] += len([*talks])
+            continue
+        fit = []
+        for talk in talks:
+            problem = talk.problem
+            if not problem and kept and talk.pk not in kept[participant].conversations:
+                problem = "came after the edition"
+            if problem:
+                reasons[problem] += 1
+            else:
+                fit.append(talk)
+        released[participant] = _released(fit, seeds[participant])
+    return released, reasons
+
+
+def _released(talks: list[_Found], seed: int) -> list[ReleasedConversation]:
+    by_type: dict[str, list[int]] = defaultdict(list)
+    for talk in talks:
+        by_type[talk.conversation_type].append(talk.pk)
+    flagged = balanced(seed, by_type)
+    return [
+        ReleasedConversation(talk.pk, 0, talk.turns, talk.pk in flagged, replies=talk.replies)
+        for talk in talks
+    ]
+
+
+def _talks(study: Study) -> Iterator[_Found]:
+    """Person by person, in the order in which they were finished; one by one, since figures of all
+    at once would be most of the memory that a release takes at ten times PRISM's size."""
+    mine = {"conversation": OuterRef("pk")}
+    turns = Interaction.objects.filter(**mine, state=Interaction.State.RATED)
+    replies = Utterance.objects.filter(
+        interaction__conversation=OuterRef("pk"), interaction__state=Interaction.State.RATED
     )
-    for pk, participant, kind, state, finished_at in rows:
-        if participant not in known:
-            reasons["participant not released"] += 1
-        elif state == Conversation.State.TECHNICAL:
-            reasons["models did not answer"] += 1
-        elif state == Conversation.State.FINISHED:
-            reasons["feedback not given"] += 1
-        elif state != Conversation.State.COMPLETE or finished_at is None:
-            reasons["not finished"] += 1
-        elif turns[pk] < MIN_TURNS:
-            reasons["fewer than two complete turns"] += 1
-        elif rated[pk] < len(PERFORMANCE.keys) + len(CHOICE.keys):
-            reasons["attributes not all rated"] += 1
-        elif pk not in with_feedback:
-            reasons["no open feedback"] += 1
-        else:
-            kept[participant].append(_Finished(pk, kind, finished_at, turns[pk]))
-    return kept, reasons
+    rated = AttributeRating.objects.filter(**mine, attribute__in=keys(PERFORMANCE))
+    rows = Conversation.objects.filter(participant__study=study)
+    found = rows.order_by("participant", "finished_at", "pk").values_list(
+        *("pk", "participant_id", "conversation_type", "state", "finished_at"),
+        *map(_number, (turns, replies, rated)),
+        Exists(Feedback.objects.filter(**mine)),
+    )
+    return map(_Found._make, found.iterator())
+
+
+def _number(rows: QuerySet[Any]) -> Coalesce:
+    """How many there are of a conversation."""
+    counted = rows.order_by().annotate(one=Value(1)).values("one").annotate(n=Count("pk"))
+    return Coalesce(Subquery(counted.values("n")), Value(0))
 
 
 def people_left_out(
-    study: Study, released: Iterable[int], *, with_pilot: bool = False
+    study: Study, released: Container[int], *, with_pilot: bool = False
 ) -> Counter[str]:
     """Why people who arrived are not in the survey; each is counted once, decliners included."""
     reasons = Counter({"declined": Decline.objects.filter(study=study).count()})
-    known = set(released)
     rows = study.participants.values_list(
         *("pk", "withdrawn_at", "rejected_at", "consent", "screened_at", "screen_reason"),
         *("survey_finished_at", "is_pilot"),
     )
-    for pk, withdrawn_at, rejected_at, consent, screened_at, screened, *rest in rows:
+    for pk, withdrawn_at, rejected_at, consent, screened_at, screened, *rest in rows.iterator():
         finished_at, is_pilot = rest
-        if pk in known:
+        if pk in released:
             continue
         if withdrawn_at:
             reasons["withdrawn"] += 1
@@ -283,77 +326,35 @@ def people_left_out(
     return +reasons
 
 
-def _complete_turns(study: Study) -> Counter[int]:
-    rows = (
-        Interaction.objects.filter(
-            conversation__participant__study=study, state=Interaction.State.RATED
-        )
-        .order_by()
-        .values_list("conversation_id")
-        .annotate(Count("pk"))
-    )
-    return Counter(dict(rows))
-
-
-def _rated_attributes(study: Study) -> Counter[int]:
-    rows = (
-        AttributeRating.objects.filter(
-            conversation__participant__study=study, attribute__in=keys(PERFORMANCE)
-        )
-        .order_by()
-        .values_list("conversation_id")
-        .annotate(Count("pk"))
-    )
-    return Counter(dict(rows))
-
-
-def _with_feedback(study: Study) -> set[int]:
-    return set(
-        Feedback.objects.filter(conversation__participant__study=study).values_list(
-            "conversation_id", flat=True
-        )
-    )
-
-
-def _number_conversations(
-    users: list[ReleasedUser], seeds: dict[int, int], finished: dict[int, list[_Finished]]
-) -> None:
-    number = 0
+def _number_conversations(users: list[ReleasedUser]) -> None:
+    number, first_utterance = 0, 0
     for user in users:
-        theirs = sorted(finished.get(user.pk, ()), key=lambda c: (c.finished_at, c.pk))
-        by_type: dict[str, list[int]] = defaultdict(list)
-        for row in theirs:
-            by_type[row.conversation_type].append(row.pk)
-        flagged = balanced(seeds[user.pk], by_type)
-        for row in theirs:
-            user.conversations.append(
-                ReleasedConversation(row.pk, number, row.turns, row.pk in flagged)
-            )
+        for conversation in user.conversations:
+            conversation.number = number
+            conversation.first_utterance = first_utterance
             number += 1
+            first_utterance += conversation.replies
 
 
 def _number_interactions(users: list[ReleasedUser]) -> None:
     """int… counts turns in the order of conversation ids as text: c0, c1, c10, c100, c101, c11."""
-    in_text_order = sorted((c for user in users for c in user.conversations), key=lambda c: c.id)
+    talks = [conversation for user in users for conversation in user.conversations]
     number = 0
-    for conversation in in_text_order:
-        conversation.first_interaction = number
-        number += conversation.turns
+    for place in in_text_order(len(talks)):
+        talks[place].first_interaction = number
+        number += talks[place].turns
 
 
-def _number_utterances(study: Study, users: list[ReleasedUser]) -> None:
-    rows = (
-        Utterance.objects.filter(
-            interaction__conversation__participant__study=study,
-            interaction__state=Interaction.State.RATED,
-        )
-        .order_by()
-        .values_list("interaction__conversation_id")
-        .annotate(Count("pk"))
-    )
-    replies = dict(rows)
-    number = 0
-    for user in users:
-        for conversation in user.conversations:
-            conversation.first_utterance = number
-            number += replies.get(conversation.pk, 0)
+def in_text_order(below: int) -> Iterator[int]:
+    """Numbers from 0 as their digits are sorted: 0, 1, 10, 100, 101, 11, … To sort them as texts
+    would take more memory than all that is kept of conversations."""
+
+    def beginning_with(number: int) -> Iterator[int]:
+        if number < below:
+            yield number
+            for digit in range(10):
+                yield from beginning_with(10 * number + digit)
+
+    yield from range(min(below, 1))
+    for first in range(1, 10):
+        yield from beginning_with(first)
