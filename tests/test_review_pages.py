@@ -224,6 +224,11 @@ checking.check_new()
 """
 
 
+def press(page: Page, key: str) -> None:
+    page.wait_for_load_state()  # a new page has its keys once it has its script
+    page.keyboard.press(key)
+
+
 def test_a_queue_is_reviewed_with_keys_alone(embedded: Refract, page: Page) -> None:
     embedded.manage("shell", "-c", SEED)
     page.goto(f"{embedded.url}/admin/login/?next=/admin/surveys/study/1/review/")
@@ -234,34 +239,34 @@ def test_a_queue_is_reviewed_with_keys_alone(embedded: Refract, page: Page) -> N
     expect(rows).to_have_count(4, timeout=30_000)
     first, second, third = (rows.nth(n).locator("[data-open]").inner_text() for n in range(3))
 
-    page.keyboard.press("?")
+    press(page, "?")
     expect(page.locator("#keys")).to_have_attribute("open", "")
-    page.keyboard.press("j")
-    page.keyboard.press("j")
-    page.keyboard.press("k")
+    press(page, "j")
+    press(page, "j")
+    press(page, "k")
     expect(rows.nth(0).locator("[data-open]")).to_be_focused()
-    page.keyboard.press("a")
+    press(page, "a")
     expect(rows).to_have_count(3)
 
-    page.keyboard.press("j")
-    page.keyboard.press("Enter")
+    press(page, "j")
+    press(page, "Enter")
     title = page.locator(".desk h1")
     expect(title).to_have_text(f"Participant {second}")
-    page.keyboard.press("j")
+    press(page, "j")
     expect(title).to_have_text(f"Participant {third}")
-    page.keyboard.press("k")
+    press(page, "k")
     expect(title).to_have_text(f"Participant {second}")
 
-    page.keyboard.press("x")
+    press(page, "x")
     expect(page.locator("#reason")).to_be_focused()
     page.keyboard.type("Just a jumble, really.")  # j, a and r are letters here
-    page.keyboard.press("Control+Enter")
+    press(page, "Control+Enter")
     expect(title).to_have_text(f"Participant {third}")
-    page.keyboard.press("r")
-    page.keyboard.press("Escape")
-    page.keyboard.press("s")
+    press(page, "r")
+    press(page, "Escape")
+    press(page, "s")
     page.keyboard.type("Not sure.")
-    page.keyboard.press("Control+Enter")
+    press(page, "Control+Enter")
     expect(page.locator("body")).to_contain_text("a second opinion is asked for")
 
     page.goto(f"{embedded.url}/admin/surveys/study/1/review/?state=all")
