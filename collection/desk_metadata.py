@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -134,6 +134,7 @@ def context_of(request: HttpRequest, study: Study) -> dict[str, Any]:
     kept = detecting.COUNTS.look(study.pk, may_wait=is_part(request))
     return {
         "kept": kept,
+        "figures_at": reverse("admin:surveys_study_metadata", args=[study.pk]),
         "title": _("Metadata of %s") % study,
         "study": study,
         "lines": [line_of(one) for one in detecting.coverage(study, kept.figures)] if kept else [],
@@ -206,6 +207,7 @@ def subsets_of(request: HttpRequest, study: Study, form: CensusForm) -> dict[str
     report, problem = kept.figures if kept else ({"balanced": None, "samples": []}, "")
     return {
         "kept": kept,
+        "figures_at": reverse("admin:surveys_study_subsets", args=[study.pk]),
         "title": _("Subsets of %s") % study,
         "study": study,
         "form": form,

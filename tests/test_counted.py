@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.cache import cache
@@ -39,7 +40,8 @@ def large(study: Study, monkeypatch: pytest.MonkeyPatch) -> Study:
 def number() -> Iterator[Counted[int]]:
     """How often it was counted."""
     times = iter(range(1, 100))
-    yield (figures := Counted("test", lambda _key: next(times)))
+    name = uuid4().hex  # what an earlier test looked at is still in the cache
+    yield (figures := Counted(name, lambda _key: next(times)))
     Counted.every.remove(figures)
 
 
@@ -79,10 +81,8 @@ def test_who_may_wait_waits_once(large: Study, number: Counted[int]) -> None:
     assert number.look(large.pk, may_wait=False) is None
 
 
-def test_a_chore_counts_what_somebody_looks_at(
-    large: Study, number: Counted[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = make_study("other")
+def test_a_chore_counts_what_somebody_looks_at(large: Study, number: Counted[int]) -> None:
+    make_study("other")
     assert number.look(large.pk, may_wait=False) is None
     assert set(number.watched()) == {large.pk}
     chores.do("figures")
@@ -93,9 +93,7 @@ def test_a_chore_counts_what_somebody_looks_at(
     newer = number.look(large.pk, may_wait=False)
     assert newer is not None
     assert (newer.figures, newer.at > found.at) == (2, True)
-    number.forget(other.pk)
-    monkeypatch.setattr(counted, "WATCHED_S", 0)  # nobody looks any more
-    cache.delete(f"counted/test/{large.pk}/watched")
+    cache.delete(f"counted/{number.name}/{large.pk}/watched")  # nobody looks any more
     chores.do("figures")
     assert number.last(large.pk) == newer
 
@@ -133,6 +131,15 @@ def test_the_page_of_a_small_study_is_always_of_now(
     assert TIME.sub("", shown(admin_client, study, page)) == before
     talk(study)
     assert TIME.sub("", shown(admin_client, study, page)) != before
+
+
+@pytest.mark.parametrize(("page", "form"), [("subsets", "census"), ("metadata", "moderator")])
+def test_a_refused_form_asks_for_the_figures_of_its_page(
+    admin_client: Client, large: Study, page: str, form: str
+) -> None:
+    response = admin_client.post(reverse(f"admin:surveys_study_{form}", args=[large.pk]))
+    assert response.status_code == 422
+    assert f'hx-get="/admin/surveys/study/{large.pk}/{page}/"' in response.content.decode()
 
 
 def test_a_new_census_is_drawn_by(admin_client: Client, large: Study) -> None:

@@ -251,7 +251,7 @@ def sort_out(
         fit = []
         for talk in talks:
             problem = talk.problem
-            if not problem and kept and talk.pk not in kept[participant].conversations:
+            if not problem and kept is not None and talk.pk not in kept[participant].conversations:
                 problem = "came after the edition"
             if problem:
                 reasons[problem] += 1
