@@ -39,6 +39,7 @@ from surveys.visitor import (
     set_to,
     speak,
     speak_to,
+    to_front_door,
 )
 
 ScreenReason = Participant.ScreenReason
@@ -110,15 +111,6 @@ def consent(request: VisitorRequest) -> HttpResponse:
     return render(request, "surveys/consent.html", context, status=422 if errors else 200)
 
 
-@require_http_methods(["GET", "POST"])
-def decline(request: HttpRequest, slug: str) -> HttpResponse:
-    # A second click finds nobody: the front door would take them in afresh.
-    if request.method == "POST" and find(slug, read_cookie(slug, request.COOKIES)) is None:
-        return redirect("declined", slug)
-    return decline_known(request, slug)
-
-
-@participant_view
 def decline_known(request: VisitorRequest) -> HttpResponse:
     participant = request.participant
     if has_consented(participant) or participant.withdrawn_at:
@@ -132,6 +124,15 @@ def decline_known(request: VisitorRequest) -> HttpResponse:
         response["Location"] += f"?{submissions.VIA}={came_by.token}"
     forget(response, participant.study)
     return response
+
+
+def declined_before(request: HttpRequest, slug: str) -> HttpResponse:
+    """A second click finds nobody: the front door would take them in afresh."""
+    return redirect("declined", slug) if request.method == "POST" else to_front_door(request, slug)
+
+
+# It looks for the person once: between two looks a first click may have them forgotten.
+decline = require_http_methods(["GET", "POST"])(participant_view(decline_known, declined_before))
 
 
 @require_safe

@@ -142,10 +142,18 @@ def wanted_by(request: HttpRequest, chosen: str) -> list[str]:
 
 
 View = Callable[Concatenate[VisitorRequest, P], HttpResponse]
+Strangers = Callable[[HttpRequest, str], HttpResponse]
+"""Answers a request of somebody whom the study, by its slug, doesn't know."""
 
 
-def participant_view(view: View[P]) -> Callable[Concatenate[HttpRequest, str, P], HttpResponse]:
-    """A view of /s/<slug>/…: it gets the participant, or sends strangers to the front door."""
+def to_front_door(request: HttpRequest, slug: str) -> HttpResponse:
+    return redirect("arrive", get_object_or_404(Study, slug=slug).slug)
+
+
+def participant_view(
+    view: View[P], strangers: Strangers = to_front_door
+) -> Callable[Concatenate[HttpRequest, str, P], HttpResponse]:
+    """A view of /s/<slug>/…: it gets the participant, or leaves others to `strangers`."""
 
     @never_cache  # back must ask the server where the person stands
     @wraps(view)
@@ -155,7 +163,7 @@ def participant_view(view: View[P]) -> Callable[Concatenate[HttpRequest, str, P]
         visit = read_cookie(slug, request.COOKIES)
         participant = find(slug, visit)
         if participant is None or visit is None:
-            return redirect("arrive", get_object_or_404(Study, slug=slug).slug)
+            return strangers(request, slug)
         request.participant, request.visit = participant, visit
         request.languages = meet(request, participant)
         if participant.lapsed_at:

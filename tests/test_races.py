@@ -25,6 +25,8 @@ pytestmark = pytest.mark.servers
 
 RACING = 6
 """People at once."""
+DECLINING = 24
+"""At once: a page less to load between the two clicks, so they meet less often."""
 RACES = 8
 """Tests that need people who have finished the survey."""
 CONVERSATION = f"{ROOT}c/1/"
@@ -350,3 +352,27 @@ def test_consenting_twice(refract: Refract) -> None:
         " WHERE external_id LIKE 'racer-%' GROUP BY 1"
     )
     assert sorted(found) == [(f"racer-{number}", 1, 1, 1) for number in range(RACING)]
+
+
+@pytest.mark.usefixtures("people")
+def test_declining_twice(refract: Refract) -> None:
+    """Counted once, and the second click takes nobody in again."""
+
+    async def race(number: int) -> list[str]:
+        devices = pair(refract)
+        link = f"{ROOT}?PROLIFIC_PID=decliner-{number}&STUDY_ID=declining"
+        tokens = [TOKEN.search((await device.get(link)).text) for device in devices]
+        forms = [urlencode({"csrfmiddlewaretoken": token[1]}).encode() for token in tokens if token]
+        clicks = zip(devices, forms, strict=True)
+        ends = await asyncio.gather(*(one.post(f"{ROOT}decline/", form) for one, form in clicks))
+        for device in devices:
+            device.close()
+        return [page.path for page in ends]
+
+    async def races() -> list[list[str]]:
+        return await asyncio.gather(*(race(number) for number in range(DECLINING)))
+
+    ends = asyncio.run(races())
+    assert {path for paths in ends for path in paths} == {f"{ROOT}declined/"}
+    declined = "SELECT count(*) FROM surveys_decline WHERE source = 'declining'"
+    assert refract.rows(declined) == [(DECLINING,)]
