@@ -12,13 +12,33 @@ from tests.static_site import Site, serving
 ARRIVED = """<title>Rate the replies | Refract</title><div class="page">
 <h1 id="heading" tabindex="-1">Rate the replies</h1>
 <p class="sr" role="status">Four replies have arrived.</p></div>"""
-SWAPS = (
-    "document.addEventListener('htmx:afterSwap', () => { window.swaps = (window.swaps ?? 0) + 1; })"
-)
+COUNTS = """
+    window.swaps = window.underWay = window.lost = 0;
+    document.addEventListener('htmx:afterSwap', () => { window.swaps += 1; });
+    document.addEventListener('htmx:beforeSend', () => { window.underWay += 1; });
+    document.addEventListener('htmx:afterRequest', () => { window.underWay -= 1; });
+    window.WebSocket = class extends WebSocket {
+        constructor(url) {
+            super(url);
+            window.underWay += 1;
+            const answered = new AbortController();
+            for (const event of ['open', 'close']) this.addEventListener(event, () => {
+                window.underWay -= 1;
+                answered.abort();
+            }, { signal: answered.signal });
+            this.addEventListener('close', () => { window.lost += 1; });
+        }
+    };
+"""
+"""Of the page: contents swapped, requests and sockets without an answer yet, sockets closed."""
 HIDE = """isHidden => {
     Object.defineProperty(document, 'hidden', { configurable: true, get: () => isHidden });
     document.dispatchEvent(new Event('visibilitychange'));
 }"""
+
+
+A_MOMENT_MS = 50
+LOOKS = 100
 
 
 class Server:
@@ -80,26 +100,36 @@ def wait(page: Page, site: Site, waited: int = 3) -> Server:
     site.pages["/"] = render_to_string("collection/waiting.html", context)
     page.clock.install(time=0)
     page.clock.pause_at(1000)
-    page.add_init_script(SWAPS)
+    page.add_init_script(COUNTS)
     page.goto(site.url)
     page.wait_for_function("window.htmx")
     run(page, 10)  # htmx says that it is there
     return server
 
 
-def run(page: Page, ms: int) -> None:
-    """Let time pass in steps, with room for what the network does."""
+def run(page: Page, ms: int, held: int = 0) -> None:
+    """Let time pass in steps, with room for what the network does. held: requests, by the test."""
     while ms > 0:
         page.clock.run_for(min(ms, 500))
         ms -= 500
-        page.wait_for_timeout(15)
+        page.wait_for_function("held => window.underWay <= held", arg=held)
 
 
 def without_socket(page: Page, server: Server) -> None:
     """The one there is is lost, and no other can be had."""
     server.has_sockets = False
     server.sockets[0].close()
-    page.wait_for_timeout(30)
+    page.wait_for_function("window.lost")
+
+
+def asked(page: Page, server: Server, times: int) -> None:
+    """It is about to have asked so often, and not more often."""
+    for _look in range(LOOKS):
+        if server.asked >= times:
+            break
+        page.wait_for_timeout(A_MOMENT_MS)
+    page.wait_for_timeout(A_MOMENT_MS)
+    assert server.asked == times
 
 
 def heading(page: Page, text: str) -> None:
@@ -157,9 +187,9 @@ def test_a_lost_socket_is_opened_again_ever_more_slowly(page: Page, site: Site) 
     assert 6 <= len(server.sockets) <= 8
     server.has_sockets = True
     run(page, 40_000)
-    asked = server.asked
+    before = server.asked
     run(page, 7000)
-    assert server.asked <= asked + 1  # beside a socket again
+    assert server.asked <= before + 1  # beside a socket again
 
 
 def test_a_server_in_trouble_is_asked_ever_less(page: Page, site: Site) -> None:
@@ -173,9 +203,9 @@ def test_a_server_in_trouble_is_asked_ever_less(page: Page, site: Site) -> None:
     server.status = 204
     run(page, 40_000)
     expect(page.locator("#away")).to_be_hidden()
-    asked = server.asked
+    before = server.asked
     run(page, 10_000)
-    assert 3 <= server.asked - asked <= 7
+    assert 3 <= server.asked - before <= 7
     server.arrive()
     run(page, 3000)
     heading(page, "Rate the replies")
@@ -200,18 +230,16 @@ def test_one_question_at_a_time_and_none_forgotten(page: Page, site: Site) -> No
     server.holds = True
     for _time in range(3):
         server.sockets[0].send("settled")
-    page.wait_for_timeout(50)
-    assert server.asked == 1
+    asked(page, server, 1)
     server.holds = False
     server.fulfil(server.held[0])  # nothing yet
-    page.wait_for_timeout(100)
-    assert server.asked == 2
+    asked(page, server, 2)
     server.arrive()
     server.holds = True
     server.sockets[0].send("settled")
-    page.wait_for_timeout(50)
+    asked(page, server, 3)
     server.sockets[0].send("settled")
-    run(page, 15_000)
+    run(page, 15_000, held=1)
     assert len(server.held) == 2
     server.fulfil(server.held[1])
     heading(page, "Rate the replies")
@@ -224,12 +252,11 @@ def test_a_hidden_tab_waits_for_its_reader(page: Page, site: Site) -> None:
     without_socket(page, server)
     page.evaluate(HIDE, arg=True)
     run(page, 2600)  # the question already due
-    asked = server.asked
+    before = server.asked
     run(page, 20_000)
-    assert server.asked == asked
+    assert server.asked == before
     page.evaluate(HIDE, arg=False)
-    page.wait_for_timeout(50)
-    assert server.asked == asked + 1
+    asked(page, server, before + 1)
 
 
 def test_a_hidden_tab_hears_the_socket(page: Page, site: Site) -> None:
