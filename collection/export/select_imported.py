@@ -1,6 +1,6 @@
 """What a release that was loaded holds, under the ids and in the order that it came with."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from collection.export.selection import ReleasedConversation, ReleasedUser, Selection
 from collection.models import ImportedConversation, ImportedPerson, ImportedRelease
@@ -14,14 +14,9 @@ def select_imported(release: ImportedRelease) -> Selection:
             "participant", "number", "participant__is_simulated"
         )
     }
-    selection = Selection(
-        list(users.values()),
-        Counter(),
-        Counter(),
-        in_file_order=[],
-        utterances=[],
-        providers=release.providers,
-    )
+    theirs: dict[int, list[ReleasedConversation]] = defaultdict(list)
+    in_file_order: list[tuple[ReleasedUser, ReleasedConversation]] = []
+    numbers: list[int] = []
     talks = ImportedConversation.objects.filter(conversation__participant__study=release.study)
     rows = talks.order_by("place").values_list(
         *("conversation", "conversation__participant", "number", "first_interaction"),
@@ -34,15 +29,18 @@ def select_imported(release: ImportedRelease) -> Selection:
             kept["conversation_turns"],
             kept["included_in_balanced_subset"],
             first_interaction,
-            kept,
+            kept=kept,
         )
-        _add(selection, users[participant], released)
-        assert selection.utterances is not None
-        selection.utterances += utterances
-    return selection
-
-
-def _add(selection: Selection, user: ReleasedUser, conversation: ReleasedConversation) -> None:
-    assert selection.in_file_order is not None
-    user.conversations.append(conversation)
-    selection.in_file_order.append((user, conversation))
+        theirs[participant].append(released)
+        in_file_order.append((users[participant], released))
+        numbers += utterances
+    for participant, conversations in theirs.items():
+        users[participant].conversations = conversations
+    return Selection(
+        list(users.values()),
+        Counter(),
+        Counter(),
+        in_file_order=in_file_order,
+        utterances=numbers,
+        providers=release.providers,
+    )

@@ -1,10 +1,11 @@
 """Who and what is released, under which numbers; and what is not, counted by reason."""
 
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count, groupby
+from itertools import chain, count, groupby
 from typing import Any, NamedTuple
 
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Value
@@ -59,14 +60,14 @@ class Choice:
 
 
 EVERYBODY = Choice()
+NOWHERE = range(0)
 
 
 NOTHING_KEPT: Mapping[str, Any] = {}
 NOT_DRAWN: Mapping[str, bool] = {}
 
 
-@dataclass(slots=True)  # of ten times PRISM there are 80,000
-class ReleasedConversation:
+class ReleasedConversation(NamedTuple):
     """number: of its c…; first_interaction: number of the int… of its turn 0;
     first_utterance: of the ut… of its first reply."""
 
@@ -75,14 +76,69 @@ class ReleasedConversation:
     turns: int
     is_balanced: bool
     first_interaction: int = 0
-    kept: Mapping[str, Any] = field(default_factory=lambda: NOTHING_KEPT)
-    """Of an import: columns as they were."""
     first_utterance: int = 0
-    replies: int = 0
+    kept: Mapping[str, Any] = NOTHING_KEPT
+    """Of an import: columns as they were."""
 
     @property
     def id(self) -> str:
         return f"c{self.number}"
+
+
+class Columns:
+    """Conversations, person by person, in the order in which each was finished.
+
+    Ten times PRISM has 80,000. As objects they took a sixth of all that its release took.
+    """
+
+    def __init__(self) -> None:
+        self.pks = array("q")
+        self.turns = array("i")
+        self.replies = array("i")
+        self.balanced = bytearray()
+        self.numbers = array("i")
+        self.first_interactions = array("i")
+        self.first_utterances = array("i")
+
+    def __len__(self) -> int:
+        return len(self.pks)
+
+    def __getitem__(self, place: int) -> ReleasedConversation:
+        return ReleasedConversation(
+            self.pks[place],
+            self.numbers[place],
+            self.turns[place],
+            bool(self.balanced[place]),
+            self.first_interactions[place],
+            self.first_utterances[place],
+        )
+
+    def add(self, talk: "_Found", is_balanced: bool) -> None:
+        self.pks.append(talk.pk)
+        self.turns.append(talk.turns)
+        self.replies.append(talk.replies)
+        self.balanced.append(is_balanced)
+        for unknown_yet in (self.numbers, self.first_interactions, self.first_utterances):
+            unknown_yet.append(0)
+
+
+class Stretch(Collection[ReleasedConversation]):
+    """One person's."""
+
+    __slots__ = ("columns", "places")
+
+    def __init__(self, columns: Columns, places: range) -> None:
+        self.columns = columns
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[ReleasedConversation]:
+        return map(self.columns.__getitem__, self.places)
+
+    def __contains__(self, one: object) -> bool:
+        return any(one == mine for mine in self)
 
 
 @dataclass(slots=True)
@@ -96,7 +152,7 @@ class ReleasedUser:
     """Database id of the study's version that they came in."""
     samples: Mapping[str, bool] = field(default_factory=lambda: NOT_DRAWN)
     """us, uk -> whether they are in that census-representative sample, if it was drawn."""
-    conversations: list[ReleasedConversation] = field(default_factory=list)
+    conversations: Collection[ReleasedConversation] = ()
     calls: dict[int, int] = field(default_factory=dict)
     """Key -> number of its call…: in a patch from the start, else as they are written."""
 
@@ -152,20 +208,21 @@ def select(study: Study, *, with_pilot: bool = False, choice: Choice = EVERYBODY
         users.append(ReleasedUser(pk, number, is_simulated, version))
         seeds[pk] = seed
     kept = kept_numbers(choice.edition) if choice.edition is not None else None
-    conversations, conversations_left_out = sort_out(study, seeds, kept)
+    talks, places, conversations_left_out = sort_out(study, seeds, kept)
     if kept is not None:
         users = sorted(users, key=lambda user: kept[user.pk].number)
     elif choice.seed is not None:
         order = shuffled(sorted(seeds), choice.seed, "people")
-        places = {pk: place for place, pk in enumerate(order)}
-        users = sorted(users, key=lambda user: places[user.pk])
+        drawn = {pk: place for place, pk in enumerate(order)}
+        users = sorted(users, key=lambda user: drawn[user.pk])
     for number, user in enumerate(users):
         user.number = number
-        user.conversations = conversations.get(user.pk, [])
-    _number_conversations(users)
-    _number_interactions(users)
-    if kept is not None:
-        keep_numbers(users, kept)
+        user.conversations = Stretch(talks, places.get(user.pk, NOWHERE))
+    if kept is None:
+        in_order = array("i", chain.from_iterable(places.get(u.pk, NOWHERE) for u in users))
+        _number(talks, in_order)
+    else:
+        keep_numbers(users, talks, places, kept)
     reasons = people_left_out(study, seeds, with_pilot=with_pilot)
     return Selection(users, reasons, conversations_left_out, keeps_ids=kept is not None)
 
@@ -192,16 +249,18 @@ def kept_numbers(edition: int) -> dict[int, Kept]:
     }
 
 
-def keep_numbers(users: list[ReleasedUser], kept: dict[int, Kept]) -> None:
+def keep_numbers(
+    users: list[ReleasedUser], talks: Columns, places: Mapping[int, range], kept: Mapping[int, Kept]
+) -> None:
     for user in users:
-        user.number, user.calls = kept[user.pk].number, kept[user.pk].calls
-        for conversation in user.conversations:
-            numbers = kept[user.pk].conversations[conversation.pk]
+        theirs = kept[user.pk]
+        user.number, user.calls = theirs.number, theirs.calls
+        for place in places.get(user.pk, NOWHERE):
             (
-                conversation.number,
-                conversation.first_interaction,
-                conversation.first_utterance,
-            ) = numbers
+                talks.numbers[place],
+                talks.first_interactions[place],
+                talks.first_utterances[place],
+            ) = theirs.conversations[talks.pks[place]]
 
 
 class _Found(NamedTuple):
@@ -237,12 +296,13 @@ class _Found(NamedTuple):
 
 def sort_out(
     study: Study, seeds: Mapping[int, int], kept: Mapping[int, Kept] | None
-) -> tuple[dict[int, list[ReleasedConversation]], Counter[str]]:
-    """(participant id -> their conversations to be released, why the others are not).
+) -> tuple[Columns, dict[int, range], Counter[str]]:
+    """(those to be released, participant id -> places of theirs, why the others are not).
 
     seeds: of the participants who are released.
     """
-    released: dict[int, list[ReleasedConversation]] = {}
+    released = Columns()
+    places: dict[int, range] = {}
     reasons: Counter[str] = Counter()
     for participant, talks in groupby(_talks(study), key=lambda talk: talk.participant):
         if participant not in seeds:
@@ -257,19 +317,19 @@ def sort_out(
                 reasons[problem] += 1
             else:
                 fit.append(talk)
-        released[participant] = _released(fit, seeds[participant])
-    return released, reasons
+        begin = len(released)
+        _add(released, fit, seeds[participant])
+        places[participant] = range(begin, len(released))
+    return released, places, reasons
 
 
-def _released(talks: list[_Found], seed: int) -> list[ReleasedConversation]:
+def _add(released: Columns, talks: list[_Found], seed: int) -> None:
     by_type: dict[str, list[int]] = defaultdict(list)
     for talk in talks:
         by_type[talk.conversation_type].append(talk.pk)
     flagged = balanced(seed, by_type)
-    return [
-        ReleasedConversation(talk.pk, 0, talk.turns, talk.pk in flagged, replies=talk.replies)
-        for talk in talks
-    ]
+    for talk in talks:
+        released.add(talk, talk.pk in flagged)
 
 
 def _talks(study: Study) -> Iterator[_Found]:
@@ -284,13 +344,13 @@ def _talks(study: Study) -> Iterator[_Found]:
     rows = Conversation.objects.filter(participant__study=study)
     found = rows.order_by("participant", "finished_at", "pk").values_list(
         *("pk", "participant_id", "conversation_type", "state", "finished_at"),
-        *map(_number, (turns, replies, rated)),
+        *map(_count, (turns, replies, rated)),
         Exists(Feedback.objects.filter(**mine)),
     )
     return map(_Found._make, found.iterator())
 
 
-def _number(rows: QuerySet[Any]) -> Coalesce:
+def _count(rows: QuerySet[Any]) -> Coalesce:
     """How many there are of a conversation."""
     counted = rows.order_by().annotate(one=Value(1)).values("one").annotate(n=Count("pk"))
     return Coalesce(Subquery(counted.values("n")), Value(0))
@@ -326,23 +386,19 @@ def people_left_out(
     return +reasons
 
 
-def _number_conversations(users: list[ReleasedUser]) -> None:
-    number, first_utterance = 0, 0
-    for user in users:
-        for conversation in user.conversations:
-            conversation.number = number
-            conversation.first_utterance = first_utterance
-            number += 1
-            first_utterance += conversation.replies
+def _number(talks: Columns, in_order: Sequence[int]) -> None:
+    """in_order: places, as the conversations stand in a release.
 
-
-def _number_interactions(users: list[ReleasedUser]) -> None:
-    """int… counts turns in the order of conversation ids as text: c0, c1, c10, c100, c101, c11."""
-    talks = [conversation for user in users for conversation in user.conversations]
-    number = 0
-    for place in in_text_order(len(talks)):
-        talks[place].first_interaction = number
-        number += talks[place].turns
+    int… counts turns in the order of conversation ids as text: c0, c1, c10, c100, c101, c11.
+    """
+    first_utterance, first_interaction = 0, 0
+    for number, place in enumerate(in_order):
+        talks.numbers[place] = number
+        talks.first_utterances[place] = first_utterance
+        first_utterance += talks.replies[place]
+    for number in in_text_order(len(in_order)):
+        talks.first_interactions[in_order[number]] = first_interaction
+        first_interaction += talks.turns[in_order[number]]
 
 
 def in_text_order(below: int) -> Iterator[int]:
