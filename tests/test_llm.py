@@ -1,6 +1,7 @@
 """How a model call can end: every ending has a name, takes one request and keeps to its limit."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -171,6 +172,34 @@ def test_no_provider_tries_again(server: ModelServer, provider: str) -> None:
     assert asked(spec(server, "http-500", provider=provider)).outcome == "error"
     assert asked(spec(server, "http-429", provider=provider)).outcome == "error"
     assert len(server.requests) == 2
+
+
+UNASKED = """
+import asyncio, sys
+import django
+django.setup()
+from collection.llm import ModelSpec, complete
+for provider in ("openai", "hosted_vllm", "deepseek"):
+    spec = ModelSpec(f"{provider}/ok", sys.argv[1], "", {})
+    reply = asyncio.run(complete(spec, [{"role": "user", "content": "Hi"}], limit_s=30, seed=7))
+    print(reply.outcome)
+from litellm.rust_bridge import tokenizer
+print(tokenizer._native_tiktoken.cache_info().currsize)
+print("litellm.litellm_core_utils.default_encoding" in sys.modules)
+import litellm
+print(len(litellm.main._get_encoding().encode("two words")))
+"""
+
+
+def test_the_tokenizer_is_loaded_when_it_is_asked(server: ModelServer) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNASKED, server.url],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["ok", "ok", "ok", "0", "False", "2"], done.stderr
 
 
 @pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
