@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists
+from django.db.models import Exists, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -15,6 +16,7 @@ from surveys.errors import DomainError, FieldErrors
 from surveys.instruments.conditions import Value
 from surveys.instruments.schema import Comprehension, Page, Question
 from surveys.models import Order, PageVisit, Participant, QuotaClaim, Response
+from surveys.prepared import prepared
 from surveys.reading import Answer, Stored, read
 from surveys.sheet import Sheet
 from surveys.variants import arms_of
@@ -46,13 +48,21 @@ def standing(participant: Participant) -> Standing:
     return known or read_again(participant)
 
 
-STORED = Response.objects.values_list("question", "value", "touches", "attempts", "is_shown")
-"""Rows for `Stored`. Every step reads a person's answers twice: as models they cost double."""
+@prepared
+def _stored(participant: int) -> QuerySet[Response, tuple[Any, ...]]:
+    """Code, and fields of `Stored`. Every step reads answers twice: as models they cost double."""
+    rows = Response.objects.filter(participant=participant)
+    return rows.values_list("question", "value", "touches", "attempts", "is_shown")
+
+
+@prepared
+def _visits(participant: int) -> QuerySet[PageVisit]:
+    return PageVisit.objects.filter(participant=participant)
 
 
 def read_again(participant: Participant) -> Standing:
-    responses = {code: Stored(*row) for code, *row in STORED.filter(participant=participant)}
-    return _stand(participant, responses, PageVisit.objects.filter(participant=participant))
+    responses = {code: Stored(*row) for code, *row in _stored(participant.pk)}
+    return _stand(participant, responses, _visits(participant.pk))
 
 
 def standing_of_prefetched(participant: Participant) -> Standing:
@@ -118,13 +128,21 @@ class Outcome:
     is_screened: bool = False
 
 
+@prepared
+def _lock(participant: int) -> QuerySet[Participant, dict[str, Any]]:
+    rows = Participant.objects.filter(pk=participant).select_for_update()
+    known: QuerySet[Participant, dict[str, Any]] = rows.values(
+        *("survey_finished_at", "screened_at", "stopped_at"),
+        _has_quotas=Exists(quotas.OF_ITS_STUDY),
+    )
+    return known
+
+
 @contextmanager
 def locked(participant: Participant) -> Iterator[Standing]:
     """Where the person stands, while no other tab of theirs can change it."""
     with transaction.atomic():
-        ends = ("survey_finished_at", "screened_at", "stopped_at")
-        rows = Participant.objects.annotate(_has_quotas=Exists(quotas.OF_ITS_STUDY))
-        row = rows.select_for_update().values(*ends, "_has_quotas").get(pk=participant.pk)
+        (row,) = _lock(participant.pk)
         for name, value in row.items():
             setattr(participant, name, value)
         yield read_again(participant)

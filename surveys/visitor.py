@@ -10,6 +10,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 from django.conf import settings
 from django.core.signing import BadSignature, Signer
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import translation
@@ -18,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from surveys import languages, quotas
 from surveys.languages import Language
 from surveys.models import Participant, Study
+from surveys.prepared import prepared
 
 P = ParamSpec("P")
 MAX_AGE = 180 * 24 * 3600
@@ -92,13 +94,14 @@ VISITORS = (
 """People with what every page needs of them and their study. What few pages need is read there."""
 
 
+@prepared
+def _known_by(key: str, slug: str) -> QuerySet[Participant]:
+    return VISITORS.filter(key=key, study__slug=slug, study__is_imported=False)
+
+
 def find(study_slug: str, visit: Visit | None) -> Participant | None:
-    if visit is None:
-        return None
-    try:
-        return VISITORS.get(key=visit.key, study__slug=study_slug, study__is_imported=False)
-    except Participant.DoesNotExist:
-        return None
+    found = _known_by(visit.key, study_slug) if visit else []
+    return found[0] if found else None
 
 
 def meet(request: HttpRequest, participant: Participant) -> tuple[Language, ...]:

@@ -1,0 +1,128 @@
+"""Prepared queries find what the same queries find when they are written anew."""
+
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.test.utils import CaptureQueriesContext
+
+from surveys.models import Participant, Response, Study
+from surveys.prepared import prepared
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def people(study: Study) -> list[Participant]:
+    people = [
+        Participant.objects.create(study=study, instrument=study.instrument, language=language)
+        for language in ("en", "de", "en")
+    ]
+    for person in people[:2]:
+        Response.objects.create(participant=person, question="age", value={"choice": "18-24"})
+    return people
+
+
+def of_language(language: str, slug: str) -> QuerySet[Participant]:
+    rows = Participant.objects.filter(language=language, study__slug=slug)
+    return rows.select_related("study").only("language", "study__slug").order_by("-pk")
+
+
+def with_counts(person: int) -> QuerySet[Participant]:
+    mine = Response.objects.filter(participant=OuterRef("pk"))
+    rows = Participant.objects.annotate(n=Count("responses"), has_any=Exists(mine))
+    return rows.filter(pk=person)
+
+
+def values(person: int) -> QuerySet[Response, Any]:
+    return Response.objects.filter(participant=person).values("question", "value", "answered_at")
+
+
+def listed(person: int, question: str) -> QuerySet[Response, Any]:
+    rows = Response.objects.filter(participant__lte=person, participant__gte=person)
+    return rows.filter(question=question).values_list("value", "is_shown")[:1]
+
+
+def flat(person: int) -> QuerySet[Participant, Any]:
+    return Participant.objects.exclude(pk=person).order_by("pk").values_list("seed", flat=True)
+
+
+def test_it_works(people: list[Participant], study: Study) -> None:
+    """Whole rows with what belongs to them, again and again, each with one query."""
+    ask = prepared(of_language)
+    for language in ("en", "de", "fr", "en"):
+        expected = list(of_language(language, study.slug))
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            found = ask(language, study.slug)
+            assert [row.study.slug for row in found] == [study.slug] * len(expected)
+        assert found == expected
+        assert len(queries) == 1
+    assert ask("en", "another") == []
+    assert ask("en", study.slug)[0].get_deferred_fields() == expected[0].get_deferred_fields()
+
+
+@pytest.mark.parametrize("build", [values, flat])
+def test_values(people: list[Participant], build: Any) -> None:
+    ask = prepared(build)
+    for person in people:
+        assert ask(person.pk) == list(build(person.pk))
+
+
+def test_annotations(people: list[Participant]) -> None:
+    ask = prepared(with_counts)
+    found = [(row.n, row.has_any) for person in people for row in ask(person.pk)]  # type: ignore[attr-defined]
+    assert found == [(1, True), (1, True), (0, False)]
+
+
+def test_a_value_may_stand_in_several_places(people: list[Participant]) -> None:
+    ask = prepared(listed)
+    assert ask(people[1].pk, "age") == [({"choice": "18-24"}, True)]
+    assert ask(people[1].pk, "sex") == ask(people[2].pk, "age") == []
+
+
+def test_rows_can_be_locked(people: list[Participant]) -> None:
+    @prepared
+    def lock(person: int) -> QuerySet[Participant]:
+        return Participant.objects.select_for_update().filter(pk=person)
+
+    for person in people:
+        with transaction.atomic():
+            assert lock(person.pk) == [person]
+    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
+        lock(people[0].pk)
+    assert ("FOR UPDATE" in queries[0]["sql"]) == connection.features.has_select_for_update
+
+
+def test_its_sql_is_written_once(people: list[Participant]) -> None:
+    built = []
+
+    @prepared
+    def ask(person: int) -> QuerySet[Participant]:
+        built.append(person)
+        return Participant.objects.filter(pk=person)
+
+    assert [ask(person.pk) for person in people] == [[person] for person in people]
+    assert len(built) == 1
+
+
+def test_a_value_is_never_part_of_the_sql(people: list[Participant], study: Study) -> None:
+    ask = prepared(of_language)
+    assert ask("en' OR '1'='1", study.slug) == []
+    assert ask("%s", study.slug) == []
+
+
+def test_a_value_that_would_be_changed_is_refused(study: Study) -> None:
+    @prepared
+    def like(text: str) -> QuerySet[Participant]:
+        return Participant.objects.filter(language__icontains=text)
+
+    with pytest.raises(TypeError, match="stand nowhere"):
+        like("e")
+
+
+def test_values_that_are_missing_are_no_query(people: list[Participant]) -> None:
+    with pytest.raises(IndexError):
+        prepared(of_language)("en")  # type: ignore[call-arg]
