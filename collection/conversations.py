@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -19,6 +19,7 @@ from surveys.draws import rng
 from surveys.errors import DomainError
 from surveys.instruments.schema import ConversationType
 from surveys.models import Participant, Study
+from surveys.prepared import prepared
 from surveys.protocol import Anchor
 from surveys.texts import clean_text
 
@@ -221,8 +222,16 @@ def anchor_of(conversation: Conversation) -> Anchor | None:
     return known.get(conversation.anchor)
 
 
+@prepared
+def _newest(conversation: int) -> QuerySet[Interaction]:
+    return Interaction.objects.filter(conversation=conversation).order_by("-turn")[:1]
+
+
 def latest(conversation: Conversation) -> Interaction | None:
-    return conversation.interactions.order_by("-turn").first()
+    for found in _newest(conversation.pk):
+        found.conversation = conversation
+        return found
+    return None
 
 
 def complete_turns(conversation: Conversation) -> int:
@@ -270,14 +279,20 @@ def clean_prompt(conversation: Conversation, raw: str) -> str:
     return prompt
 
 
+@prepared
+def _lock(conversation: int) -> QuerySet[Conversation]:
+    # Without the model's own order, which joins the person's row and would lock that too: two who
+    # wait for each other's row would be a deadlock.
+    rows = Conversation.objects.select_for_update(of=("self",)).order_by()
+    return rows.filter(pk=conversation)
+
+
 def lock(conversation: Conversation) -> Conversation:
     """The conversation as it is now, locked: look only after this."""
-    # In the order of its key: the model's own order joins the person's row and would lock that
-    # too, and two who wait for each other's row would be a deadlock.
-    rows = Conversation.objects.select_for_update(of=("self",)).order_by("pk")
-    locked = rows.filter(pk=conversation.pk).first()
-    if locked is None:  # withdrawn meanwhile, in another tab
+    rows = _lock(conversation.pk)
+    if not rows:  # withdrawn meanwhile, in another tab
         raise DomainError("gone", _("You have stopped taking part."))
+    (locked,) = rows
     # Not joined: nobody else should wait while a person, a study and a survey are read again.
     locked.participant = conversation.participant
     return locked

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,6 +17,7 @@ from collection.models import Conversation, Interaction, Utterance
 from surveys import drafts, enrolment
 from surveys.errors import DomainError, FieldErrors
 from surveys.models import Participant
+from surveys.prepared import prepared
 from surveys.sliders import Line, filled
 from surveys.views import study_context
 from surveys.visitor import VisitorRequest, participant_view
@@ -100,13 +102,22 @@ def hub(request: VisitorRequest) -> HttpResponse:
     return render(request, "collection/hub.html", context, status=status)
 
 
+MOST = 32_767
+"""As a number of a conversation, which addresses may exceed."""
+
+
+@prepared
+def _numbered(number: int, participant: int) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(number=number, participant=participant).order_by()
+
+
 def mine(request: VisitorRequest, number: int) -> Conversation:
     """The conversation with this number among the person's own."""
-    conversation = request.participant.conversations.filter(number=number).first()
-    if conversation is None:
+    found = _numbered(number, request.participant.pk) if number <= MOST else []
+    if not found:
         raise Http404
-    conversation.participant = request.participant
-    return conversation
+    found[0].participant = request.participant
+    return found[0]
 
 
 Handler = Callable[[VisitorRequest, Conversation], HttpResponse]

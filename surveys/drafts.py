@@ -9,11 +9,13 @@ the consent text says.
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import QueryDict
 
 from surveys.enrolment import storable
 from surveys.models import Draft, Participant, Study
 from surveys.paradata import FIELD as PARADATA
+from surveys.prepared import prepared
 
 FIELD_LIMIT = 1000  # a long set of lines sends three fields for each
 LENGTH_LIMIT = 20_000
@@ -40,13 +42,18 @@ def save(participant: Participant, page: str, data: QueryDict) -> None:
         )
 
 
+@prepared
+def _kept(participant: int, page: str) -> QuerySet[Draft]:
+    return Draft.objects.filter(participant=participant, page=page).order_by()
+
+
 def load(participant: Participant, page: str) -> QueryDict | None:
     """The fields as a form would send them, or None."""
-    draft = participant.drafts.filter(page=page).first()
-    if draft is None:
+    found = _kept(participant.pk, page)
+    if not found:
         return None
     data = QueryDict(mutable=True)
-    for name, values in draft.fields.items():
+    for name, values in found[0].fields.items():
         data.setlist(name, values)
     return data
 

@@ -18,10 +18,10 @@ P = ParamSpec("P")
 Row = TypeVar("Row")
 
 PLACES: dict[type, Callable[[int], Any]] = {
-    int: lambda number: 9_200_000_000_000_000_000 + number,
+    int: lambda number: 32_749 - number,
     str: lambda number: f"\ue000{number}\ue001",
 }
-"""Values that nothing has. They show where in the SQL a parameter stands."""
+"""Values that no query has. They show where in the SQL a parameter stands, and fit each column."""
 KNOWN = ("select", "klass_info", "annotation_col_map", "col_count", "has_extra_select")
 """What a compiler has learnt of its columns once it has written; to read rows, Django needs it."""
 
@@ -56,7 +56,8 @@ def prepared(build: Callable[P, QuerySet[Any, Row]]) -> Callable[P, list[Row]]:
 
     build: from parameters, each int or str and given by position, to a queryset that compares
     something with them as they are. It is called once for each kind of database. Raises TypeError
-    then if the SQL has no place for a parameter.
+    then if the SQL has no place for a parameter. Numbers must fit their columns: Django, which
+    knows that nothing equals one that is too large, is not asked again.
     """
     kinds = get_annotations(build, eval_str=True)
     places = [

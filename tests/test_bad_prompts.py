@@ -181,3 +181,8 @@ def test_drafts_of_such_are_kept(alice: Person, text: str) -> None:
     assert response.status_code == 204
     again = field(alice.get(f"c/{number}/"))
     assert again.startswith(text.replace("\0", "")[:20_000])
+
+
+@pytest.mark.parametrize("number", [0, 2, 32_768, 2**31, 2**63, 10**40])
+def test_a_conversation_that_there_is_not(alice: Person, number: int) -> None:
+    assert alice.get(f"c/{number}/").status_code == 404

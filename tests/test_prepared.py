@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.test.utils import CaptureQueriesContext
 
+from collection.models import Conversation
 from surveys.models import Participant, Response, Study
 from surveys.prepared import prepared
 
@@ -126,3 +127,13 @@ def test_a_value_that_would_be_changed_is_refused(study: Study) -> None:
 def test_values_that_are_missing_are_no_query(people: list[Participant]) -> None:
     with pytest.raises(IndexError):
         prepared(of_language)("en")  # type: ignore[call-arg]
+
+
+def test_small_numbers_have_a_place(people: list[Participant]) -> None:
+    """A column of 16 bits equals no large number, which Django would know when it writes."""
+
+    @prepared
+    def numbered(number: int) -> QuerySet[Conversation]:
+        return Conversation.objects.filter(number=number)
+
+    assert numbered(1) == numbered(2) == []
