@@ -8,7 +8,14 @@ from collection.export import tables
 from collection.export.check_survey import minutes_problems
 from collection.export.codebook import Codebook
 from collection.export.columns import Table
-from collection.export.known import Known, KnownConversation, KnownReply, KnownUser, digest
+from collection.export.known import (
+    Known,
+    KnownConversation,
+    KnownReply,
+    KnownUser,
+    digest,
+    shared,
+)
 from collection.export.lines import Deviation, File, Line, Problem, note, show
 from collection.export.shape import Sequence, is_sound, row_problems
 from collection.export.tables import CONVERSATION_TYPES, EMPTY_TEXT, most_replies
@@ -51,11 +58,11 @@ def check(file: File, known: Known, book: Codebook) -> Iterator[Deviation]:
             problems += user_problems(known, strangers, line)
         if isinstance(conversation_id, str) and conversation_id not in known.conversations:
             conversation = known_conversation(row, line.number, turns, place)
-            known.conversations[conversation_id] = conversation
+            known.conversations[shared(conversation_id)] = conversation
             known.balanced_conversations += conversation.is_balanced
             known.are_conversations_sound &= conversation.is_sound
             place += len(conversation.replies)
-            if conversation.is_sound:
+            if conversation.is_sound and known.has_ratings:
                 columns = (tables.PERFORMANCE.key, tables.CHOICE.key)
                 known.attributes[conversation_id] = {key: row[key] for key in columns}
         yield from file.at(line.number, problems)
@@ -103,8 +110,8 @@ def known_conversation(
                     place=first_place + len(replies),
                     prompt=prompt,
                     response=digest(reply["content"]),
-                    model_name=reply["model_name"],
-                    model_provider=reply["model_provider"],
+                    model_name=shared(reply["model_name"]),
+                    model_provider=shared(reply["model_provider"]),
                     score=reply["score"],
                     if_chosen=reply["if_chosen"],
                 ),
@@ -112,8 +119,8 @@ def known_conversation(
     return KnownConversation(
         line,
         is_sound=True,
-        user_id=row["user_id"],
-        conversation_type=row["conversation_type"],
+        user_id=shared(row["user_id"]),
+        conversation_type=shared(row["conversation_type"]),
         is_balanced=row["included_in_balanced_subset"],
         opening_prompt=digest(row["opening_prompt"]),
         replies=replies,

@@ -49,7 +49,7 @@ def check(
                 seen.see(row)
         if isinstance(user_id, str) and user_id not in known.users:
             known.users[user_id] = known_user(row, line.number, sound)
-            if sound and (version := checker.version(row)):
+            if sound and known.has_ratings and (version := checker.version(row)):
                 known.lines[user_id] = dict(lines_in(version, row))
             for key in book.texts:
                 if isinstance(row.get(key), str):

@@ -10,6 +10,7 @@ from collection.export.known import (
     KnownReply,
     KnownUtterance,
     digest,
+    shared,
 )
 from collection.export.lines import Deviation, File, Line, Problem, note, show
 from collection.export.shape import Sequence, id_number, is_integer, is_sound, row_problems
@@ -81,7 +82,8 @@ class Checker:
     def interaction_problems(self, line: Line) -> Iterator[Problem]:
         """One interaction_id for each turn of a conversation, and the other way round."""
         row = line.row
-        interaction_id, place = row["interaction_id"], (row["conversation_id"], row["turn"])
+        interaction_id = shared(row["interaction_id"])
+        place = (shared(row["conversation_id"]), row["turn"])
         first_id = self.interaction_at.setdefault(place, interaction_id)
         if first_id != interaction_id:
             yield Problem(
@@ -89,7 +91,7 @@ class Checker:
                 f"{interaction_id} is turn {place[1]} of {place[0]}, as {first_id} was before",
             )
             return
-        self.known.interactions.setdefault(interaction_id, row["conversation_id"])
+        self.known.interactions.setdefault(interaction_id, place[0])
         self.known.turns.setdefault(interaction_id, row["turn"])
         self.known.prompts.setdefault(interaction_id, digest(row["user_prompt"]))
         first_place, _line = self.first_line.setdefault(interaction_id, (place, line.number))
@@ -177,7 +179,7 @@ def known_utterance(row: Row, *, is_sound: bool) -> KnownUtterance:
     if not is_sound:
         return KnownUtterance(str(row.get("interaction_id")), -1, -1)
     keys = KnownUtterance._fields
-    return KnownUtterance(*(row[key] for key in keys))
+    return KnownUtterance(*(shared(row[key]) for key in keys))
 
 
 def take(conversation: KnownConversation | None, row: Row) -> KnownReply | None:

@@ -1,5 +1,6 @@
 """What the check of one file leaves behind for the check of the others: ids and little else."""
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,8 @@ class Known:
 
     has_gaps: bool = False
     """Whether ids may be missing between others, as in a patch."""
+    has_ratings: bool = True
+    """Whether there are rows to compare with `attributes` and `lines`, which else are not kept."""
     users: dict[str, KnownUser] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
     """Column of the survey with a free text -> ids of those who have one."""
@@ -93,6 +96,11 @@ class Known:
     """Column and id of a text -> what metadata.jsonl says of it."""
     balanced_conversations: int = 0
     are_conversations_sound: bool = True
+
+
+def shared(value: Any) -> Any:
+    """One copy of a text that many rows repeat: json makes a new one for each."""
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def digest(text: str) -> int:

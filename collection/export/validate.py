@@ -65,7 +65,7 @@ def departures(folder: Path) -> Iterator[Deviation]:
         yield Deviation(f"{name}.jsonl", 0, "missing", "the file is missing")
     if book is None:
         return
-    known = Known(has_gaps=check_documents.is_patch(folder))
+    known = Known(check_documents.is_patch(folder), has_ratings=files[RATINGS] is not None)
     seen = check_subsets.Subsets()
     is_sound = not absent
     for deviation in check_all(files, book, known, seen):
