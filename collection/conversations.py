@@ -228,10 +228,11 @@ def _newest(conversation: int) -> QuerySet[Interaction]:
 
 
 def latest(conversation: Conversation) -> Interaction | None:
-    for found in _newest(conversation.pk):
-        found.conversation = conversation
-        return found
-    return None
+    found = _newest(conversation.pk)
+    if not found:
+        return None
+    found[0].conversation = conversation
+    return found[0]
 
 
 def complete_turns(conversation: Conversation) -> int:

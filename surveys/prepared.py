@@ -6,7 +6,7 @@ a fifth of all that a web process did.
 
 from collections.abc import Callable
 from functools import wraps
-from inspect import get_annotations
+from inspect import signature
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -55,16 +55,13 @@ def prepared(build: Callable[P, QuerySet[Any, Row]]) -> Callable[P, list[Row]]:
     """Asks what `build` asks. The SQL is written when it is asked first.
 
     build: from parameters, each int or str and given by position, to a queryset that compares
-    something with them as they are. It is called once for each kind of database. Raises TypeError
-    then if the SQL has no place for a parameter. Numbers must fit their columns: Django, which
-    knows that nothing equals one that is too large, is not asked again.
+    something with them as they are. It is called once for each kind of database, so nothing else
+    may decide what it builds. Raises TypeError then if the SQL has no place for a parameter.
+    Numbers must fit their columns: Django, which knows that nothing equals one that is too large,
+    is not asked again.
     """
-    kinds = get_annotations(build, eval_str=True)
-    places = [
-        PLACES[kind](number)
-        for number, (name, kind) in enumerate(kinds.items())
-        if name != "return"
-    ]
+    parameters = signature(build, eval_str=True).parameters.values()
+    places = [PLACES[one.annotation](number) for number, one in enumerate(parameters)]
     querysets: dict[str, QuerySet[Any, Row]] = {}
 
     @wraps(build)
