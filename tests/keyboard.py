@@ -65,6 +65,12 @@ AT_FIRST_ERROR = """() => {
 }"""
 
 
+def press(page: Page, key: str) -> None:
+    """A key of the page's own: it has them once it has its script."""
+    page.wait_for_load_state()
+    page.keyboard.press(key)
+
+
 class Keyboard:
     def __init__(self, page: Page) -> None:
         self.page = page

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.conftest import Run
+from tests.keyboard import press
 from tests.model_server import ModelServer
 from tests.prolific_server import TOKEN, ProlificServer
 
@@ -165,8 +166,8 @@ def test_a_study_from_set_up_to_its_end(
     desk.press("Review submissions")
     rows = page.locator(".submissions tbody tr")
     for left in reversed(range(rows.count())):
-        page.keyboard.press("j")
-        page.keyboard.press("a")
+        press(page, "j")
+        press(page, "a")
         expect(rows).to_have_count(left, timeout=PAGE_MS)
     # Some came by the study's open link, and Prolific knows nothing of them.
     (approved,) = refract.rows("SELECT count(*) FROM surveys_submission WHERE outcome = 'complete'")

@@ -15,6 +15,7 @@ from collection import checking
 from collection.models import QualityRun, Review
 from surveys.models import Membership, Participant, Study
 from tests.export_cast import TYPES, converse, make_person, make_study
+from tests.keyboard import press
 from tests.servers import Refract
 
 QUEUE_QUERIES = 11
@@ -222,11 +223,6 @@ for minute in range(4):
     make_person(study, minute=minute, completed_at=timezone.now(), is_recruited=True)
 checking.check_new()
 """
-
-
-def press(page: Page, key: str) -> None:
-    page.wait_for_load_state()  # a new page has its keys once it has its script
-    page.keyboard.press(key)
 
 
 def test_a_queue_is_reviewed_with_keys_alone(embedded: Refract, page: Page) -> None:
