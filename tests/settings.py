@@ -16,6 +16,7 @@ os.environ["REFRACT_DATA"] = os.environ.get("REFRACT_TEST_DATA") or str(
     Path(__file__).parents[1] / "var" / "test"
 )
 if os.environ.get("REFRACT_TEST_STACK") == "full":
+    servers.postgres().count_nothing()
     os.environ["DATABASE_URL"] = servers.postgres().url("postgres")
     os.environ["REDIS_URL"] = servers.redis().url()
 
