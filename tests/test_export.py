@@ -23,7 +23,7 @@ from collection.downloads import download, download_all
 from collection.export import documents, loading, metadata_rows, rows, subsets, tables
 from collection.export.columns import CodebookError
 from collection.export.garbage import SELDOM, seldom_collected
-from collection.export.selection import in_text_order
+from collection.export.text import in_text_order
 from collection.export.validate import validate
 from collection.export.write import DESCRIPTIONS, files_of, snapshot, stream, write_release
 from collection.models import ModelEndpoint, Utterance

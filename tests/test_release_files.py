@@ -292,11 +292,6 @@ def test_wide_is_what_prisms_pivot_makes(folder: Path) -> None:
         assert all(one == other or (pd.isna(one) and pd.isna(other)) for one, other in both)
 
 
-def test_text_order_is_that_of_sorting_texts() -> None:
-    for size in (0, 1, 9, 10, 11, 100, 1234):
-        assert list(derived.in_text_order(size)) == sorted(range(size), key=str)
-
-
 def test_battles_are_all_pairs_with_prisms_tie(folder: Path) -> None:
     battles = rows_of(folder, "battles")
     first = battles[:7]

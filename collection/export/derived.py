@@ -17,6 +17,7 @@ from collection.export import further_tables as further
 from collection.export.codebook import Codebook
 from collection.export.columns import KeyOrder
 from collection.export.tables import EMPTY_TEXT
+from collection.export.text import in_text_order
 
 Row = dict[str, Any]
 
@@ -118,21 +119,6 @@ def starts_of(path: Path) -> "array[int]":
                 starts[number], last = at, number
             at += len(line)
     return starts
-
-
-def in_text_order(below: int) -> Iterator[int]:
-    """0, 1, 10, 100, 101, 11, 2 …: sorting them as text would hold them all in memory."""
-
-    def from_on(number: int) -> Iterator[int]:
-        if number < below:
-            yield number
-            for digit in range(10):
-                yield from from_on(10 * number + digit)
-
-    if below:
-        yield 0
-    for digit in range(1, 10):
-        yield from from_on(digit)
 
 
 def wide_values(source: Source, replies: list[Row]) -> Row:

@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 from collection.export.columns import keys
 from collection.export.subsets import balanced
 from collection.export.tables import CHOICE, PERFORMANCE
+from collection.export.text import in_text_order
 from collection.models import (
     AttributeRating,
     Conversation,
@@ -85,7 +86,7 @@ class ReleasedConversation(NamedTuple):
         return f"c{self.number}"
 
 
-class Columns:
+class ConversationColumns:
     """Conversations, person by person, in the order in which each was finished.
 
     Ten times PRISM has 80,000. As objects they took a sixth of all that its release took.
@@ -127,7 +128,7 @@ class Stretch(Collection[ReleasedConversation]):
 
     __slots__ = ("columns", "places")
 
-    def __init__(self, columns: Columns, places: range) -> None:
+    def __init__(self, columns: ConversationColumns, places: range) -> None:
         self.columns = columns
         self.places = places
 
@@ -250,7 +251,10 @@ def kept_numbers(edition: int) -> dict[int, Kept]:
 
 
 def keep_numbers(
-    users: list[ReleasedUser], talks: Columns, places: Mapping[int, range], kept: Mapping[int, Kept]
+    users: list[ReleasedUser],
+    talks: ConversationColumns,
+    places: Mapping[int, range],
+    kept: Mapping[int, Kept],
 ) -> None:
     for user in users:
         theirs = kept[user.pk]
@@ -296,12 +300,12 @@ class _Found(NamedTuple):
 
 def sort_out(
     study: Study, seeds: Mapping[int, int], kept: Mapping[int, Kept] | None
-) -> tuple[Columns, dict[int, range], Counter[str]]:
+) -> tuple[ConversationColumns, dict[int, range], Counter[str]]:
     """(those to be released, participant id -> places of theirs, why the others are not).
 
     seeds: of the participants who are released.
     """
-    released = Columns()
+    released = ConversationColumns()
     places: dict[int, range] = {}
     reasons: Counter[str] = Counter()
     for participant, talks in groupby(_talks(study), key=lambda talk: talk.participant):
@@ -323,7 +327,7 @@ def sort_out(
     return released, places, reasons
 
 
-def _add(released: Columns, talks: list[_Found], seed: int) -> None:
+def _add(released: ConversationColumns, talks: list[_Found], seed: int) -> None:
     by_type: dict[str, list[int]] = defaultdict(list)
     for talk in talks:
         by_type[talk.conversation_type].append(talk.pk)
@@ -386,7 +390,7 @@ def people_left_out(
     return +reasons
 
 
-def _number(talks: Columns, in_order: Sequence[int]) -> None:
+def _number(talks: ConversationColumns, in_order: Sequence[int]) -> None:
     """in_order: places, as the conversations stand in a release.
 
     int… counts turns in the order of conversation ids as text: c0, c1, c10, c100, c101, c11.
@@ -399,18 +403,3 @@ def _number(talks: Columns, in_order: Sequence[int]) -> None:
     for number in in_text_order(len(in_order)):
         talks.first_interactions[in_order[number]] = first_interaction
         first_interaction += talks.turns[in_order[number]]
-
-
-def in_text_order(below: int) -> Iterator[int]:
-    """Numbers from 0 as their digits are sorted: 0, 1, 10, 100, 101, 11, … To sort them as texts
-    would take more memory than all that is kept of conversations."""
-
-    def beginning_with(number: int) -> Iterator[int]:
-        if number < below:
-            yield number
-            for digit in range(10):
-                yield from beginning_with(10 * number + digit)
-
-    yield from range(min(below, 1))
-    for first in range(1, 10):
-        yield from beginning_with(first)
