@@ -81,7 +81,7 @@ def for_opening(conversation: Conversation, attempt: int) -> Plan:
 def for_continuing(conversation: Conversation) -> Plan:
     """The model that was locked in, under the system prompt that was chosen with it."""
     participant = conversation.participant
-    endpoint = as_met(participant, endpoints.with_limits().get(pk=conversation.endpoint_id))
+    endpoint = as_met(participant, endpoints.get(conversation.endpoint_id))
     asked = Asked(endpoint, header(participant, endpoint, conversation.arm), conversation.arm)
     return Plan(
         "locked",
@@ -101,7 +101,7 @@ def replacement(
         return None
     pk = rng(conversation.seed, "replacement", attempt, slot).choice(left)
     participant = conversation.participant
-    endpoint = as_met(participant, endpoints.with_limits().get(pk=pk))
+    endpoint = as_met(participant, endpoints.get(pk))
     return Asked(endpoint, endpoint.header, model_set_of(participant))
 
 
@@ -116,13 +116,13 @@ def drawable(participant: Participant, arm: str) -> list[ModelEndpoint]:
 
     Raises DomainError without any.
     """
-    active = endpoints.with_limits().filter(is_active=True)
     if participant.version is None:
-        active = active.filter(studies=participant.study)
+        active = endpoints.active_in(participant.study_id)
     else:
-        active = active.filter(long_name__in=participant.version.endpoints_json)
+        active = endpoints.active_named(tuple(participant.version.endpoints_json))
     if arm:
-        active = active.filter(long_name__in=participant.protocol.model_sets[arm])
+        names = participant.protocol.model_sets[arm]
+        active = [row for row in active if row.long_name in names]
     found = [as_met(participant, row) for row in active if endpoints.has_money(row)]
     if not found:
         raise DomainError(

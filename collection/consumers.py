@@ -5,7 +5,7 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 
-from collection import generation, hearing, metrics
+from collection import conversations, generation, hearing, metrics
 from collection.models import Interaction
 from surveys.visitor import read_cookie
 
@@ -24,7 +24,7 @@ async def settled_socket(scope: dict[str, Any], receive: Any, send: Any) -> None
     where = visit.key, route["slug"], route["number"]
     # First listen, then look: it may settle between the two.
     with hearing.heard(generation.page_name(visit.key, route["number"])) as settled:
-        state = await database_sync_to_async(latest_state)(*where)
+        state = await database_sync_to_async(conversations.latest_state)(*where)
         if state is None:
             await send({"type": "websocket.close"})
             return
@@ -55,13 +55,3 @@ async def speak(settled: asyncio.Event, receive: Any, send: Any) -> None:
 async def until_gone(receive: Any) -> None:
     while (await receive())["type"] != "websocket.disconnect":
         pass
-
-
-def latest_state(key: str, slug: str, number: int) -> str | None:
-    """Of the latest turn of a person's conversation; None for strangers."""
-    turns = Interaction.objects.filter(
-        conversation__participant__key=key,
-        conversation__participant__study__slug=slug,
-        conversation__number=number,
-    )
-    return turns.order_by("-turn").values_list("state", flat=True).first()

@@ -29,6 +29,8 @@ Message = dict[str, str]
 
 NOT_EXPECTED_BACK = timedelta(hours=24)
 """A conversation begun so long ago takes no place in its type's quota any more."""
+HIGHEST_NUMBER = 32_767
+"""Of a conversation, as its column holds it; addresses may name a higher one."""
 LEASE = timedelta(seconds=20)
 """How long the process that calls the models may be silent before another takes over."""
 
@@ -220,6 +222,22 @@ def anchor_of(conversation: Conversation) -> Anchor | None:
     """The opening prompt that the study gives in this conversation."""
     known = {anchor.code: anchor for anchor in conversation.participant.protocol.anchors}
     return known.get(conversation.anchor)
+
+
+@prepared
+def _states(key: str, slug: str, number: int) -> QuerySet[Interaction, str]:
+    turns = Interaction.objects.filter(
+        conversation__participant__key=key,
+        conversation__participant__study__slug=slug,
+        conversation__number=number,
+    )
+    return turns.order_by("-turn").values_list("state", flat=True)[:1]
+
+
+def latest_state(key: str, slug: str, number: int) -> str | None:
+    """Of the latest turn of a person's conversation; None for strangers."""
+    found = _states(key, slug, number) if number <= HIGHEST_NUMBER else []
+    return found[0] if found else None
 
 
 @prepared

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from collection import llm
 from collection.models import Conversation, ModelCall, ModelEndpoint, ProviderLimit
+from surveys.prepared import prepared
 
 log = logging.getLogger("refract.endpoints")
 
@@ -42,6 +43,28 @@ def with_limits() -> QuerySet[Any]:
     return ModelEndpoint.objects.annotate(
         provider_limit=Subquery(limits.values("max_concurrent")[:1])
     )
+
+
+@prepared
+def active_in(study: int) -> QuerySet[Any]:
+    return with_limits().filter(is_active=True, studies=study)
+
+
+@prepared
+def active_named(names: tuple[str, ...]) -> QuerySet[Any]:
+    return with_limits().filter(is_active=True, long_name__in=names)
+
+
+@prepared
+def _one(pk: int) -> QuerySet[Any]:
+    return with_limits().filter(pk=pk)
+
+
+def get(pk: int | None) -> Any:
+    """An endpoint, with its limit."""
+    assert pk is not None
+    (found,) = _one(pk)
+    return found
 
 
 def awake(

@@ -41,6 +41,7 @@ from collection.models import (
 )
 from collection.writer import in_thread, persistently, written
 from surveys import tracing
+from surveys.prepared import prepared, prepared_update
 from surveys.protocol import Protocol
 
 Outcome = ModelCall.Outcome
@@ -266,11 +267,17 @@ async def next_try(slot: Slot, work: Work, reply: llm.Reply) -> Slot | None:
     return None
 
 
+@prepared_update
+def _pending(call: int) -> QuerySet[ModelCall]:
+    return ModelCall.objects.filter(pk=call, outcome=Outcome.PENDING)
+
+
 def keep(slot: Slot, work: Work, reply: llm.Reply) -> bool | None:
     """Write down how a call ended; True if its text can be shown, None if it came too late."""
     is_shown = can_be_shown(reply.outcome, reply.text)
     several = is_shown and slot.replies > 1
-    written = ModelCall.objects.filter(pk=slot.call_id, outcome=Outcome.PENDING).update(
+    written = _pending(
+        slot.call_id,
         outcome=reply.outcome,
         text=reply.text,
         parts=varied.parse(reply.text, slot.replies) if several else [],
@@ -351,22 +358,30 @@ def settle(work: Work) -> list[ModelCall] | None:
     The calls whose replies are shown; None if the attempt was settled before.
     """
     conversation = conversations.lock(work.conversation)
-    attempt = Attempt.objects.select_for_update().filter(
-        pk=work.attempt_id, settled_at__isnull=True
-    )
-    if not attempt.update(settled_at=timezone.now()):
+    if not _unsettled(work.attempt_id, settled_at=timezone.now()):
         return None
     shown = [call for call in calls_of(work.attempt_id) if call.is_shown]
-    interaction = Interaction.objects.filter(pk=work.interaction_id)
     if sum(len(call.replies) for call in shown) < replies_needed(work):
-        interaction.update(state=Interaction.State.FAILED)
-        conversations.close_if_hopeless(conversation, interaction.get())
+        _interaction(work.interaction_id, state=Interaction.State.FAILED)
+        last = Interaction.objects.get(pk=work.interaction_id)
+        conversations.close_if_hopeless(conversation, last)
         return []
     Utterance.objects.bulk_create(utterances(work, shown))
-    interaction.update(state=Interaction.State.SETTLED)
+    _interaction(work.interaction_id, state=Interaction.State.SETTLED)
     return shown
 
 
+@prepared_update
+def _unsettled(attempt: int) -> QuerySet[Attempt]:
+    return Attempt.objects.filter(pk=attempt, settled_at__isnull=True)
+
+
+@prepared_update
+def _interaction(pk: int) -> QuerySet[Interaction]:
+    return Interaction.objects.filter(pk=pk)
+
+
+@prepared
 def calls_of(attempt_id: int) -> QuerySet[ModelCall]:
     """In draw order, with what their replies need and none of what was sent."""
     return (
@@ -475,7 +490,7 @@ def made_anew(lost: ModelCall, now: datetime) -> ModelCall:
         outcome=Outcome.CANCELLED, error_class="ProcessEnded", ended_at=now
     )
     call = further_call(lost, lost.try_number + 1)
-    call.endpoint = endpoints.with_limits().get(pk=lost.endpoint_id)
+    call.endpoint = endpoints.get(lost.endpoint_id)
     return call
 
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from collection import conversations, generation, ratings
 from collection.conversations import Asking
-from collection.models import Conversation, Interaction, Utterance
+from collection.models import Attempt, Conversation, Interaction, Utterance
 from surveys import drafts, enrolment
 from surveys.errors import DomainError, FieldErrors
 from surveys.models import Participant
@@ -102,10 +102,6 @@ def hub(request: VisitorRequest) -> HttpResponse:
     return render(request, "collection/hub.html", context, status=status)
 
 
-MOST = 32_767
-"""As a number of a conversation, which addresses may exceed."""
-
-
 @prepared
 def _numbered(number: int, participant: int) -> QuerySet[Conversation]:
     return Conversation.objects.filter(number=number, participant=participant).order_by()
@@ -113,7 +109,8 @@ def _numbered(number: int, participant: int) -> QuerySet[Conversation]:
 
 def mine(request: VisitorRequest, number: int) -> Conversation:
     """The conversation with this number among the person's own."""
-    found = _numbered(number, request.participant.pk) if number <= MOST else []
+    is_possible = number <= conversations.HIGHEST_NUMBER
+    found = _numbered(number, request.participant.pk) if is_possible else []
     if not found:
         raise Http404
     found[0].participant = request.participant
@@ -165,7 +162,8 @@ def after(
     if not wants_fragment(request):
         return back_to(conversation)
     if asking:
-        return show(request, conversation, last=asking.attempt.interaction)
+        attempt = asking.attempt
+        return show(request, conversation, last=attempt.interaction, attempt=attempt)
     conversation.refresh_from_db(fields=["state", "endpoint"])
     return show(request, conversation) if conversation.is_under_way else leave(request)
 
@@ -280,17 +278,18 @@ def show(
     *,
     is_fragment: bool = False,
     last: Interaction | None = None,
+    attempt: Attempt | None = None,
     data: QueryDict | None = None,
     errors: dict[str, str] | None = None,
 ) -> HttpResponse:
     """The page of a conversation as it stands: opening, waiting, failed, rating, continuing, …
 
-    last: the latest interaction, if it is known already.
+    last, attempt: the latest interaction and its latest attempt, if they are known already.
     """
     if errors:  # a refused form says nothing about where the conversation is: look again
         conversation.refresh_from_db(fields=["state", "endpoint"])
     last = last or conversations.latest(conversation)
-    name, context = stage(conversation, last)
+    name, context = stage(conversation, last, attempt)
     draft = context.get("draft", "")
     if data is None and draft:
         data = drafts.load(request.participant, draft)
@@ -312,7 +311,9 @@ def show(
     return render(request, f"collection/{name}.html", context, status=status)
 
 
-def stage(conversation: Conversation, last: Interaction | None) -> tuple[str, Context]:
+def stage(
+    conversation: Conversation, last: Interaction | None, attempt: Attempt | None
+) -> tuple[str, Context]:
     """Which template, and what it needs of the conversation so far."""
     if conversation.state == Conversation.State.FINISHED:
         first = conversation.interactions.get(turn=0)
@@ -333,7 +334,8 @@ def stage(conversation: Conversation, last: Interaction | None) -> tuple[str, Co
     turns = len(history)
     common: Context = {"interaction": last, "turn": last.turn, "history": history, "turns": turns}
     if last.state == State.PENDING:
-        return "waiting", common | waiting_times(conversation, last)
+        attempt = attempt or last.attempts.latest("number")
+        return "waiting", common | waiting_times(conversation, attempt)
     if last.state == State.FAILED:
         return "failed", common | {
             "attempt": last.attempts.count() - 1,
@@ -342,9 +344,8 @@ def stage(conversation: Conversation, last: Interaction | None) -> tuple[str, Co
             "may_finish": conversations.may_finish(conversation, last, turns),
         }
     if last.state == State.SETTLED:
-        replies = list(last.utterances.order_by("position"))
         return "rating", common | {
-            "replies": replies,
+            "replies": _replies(last.pk),
             "draft": draft_page(conversation, last.turn, "rate"),
         }
     next_turn = last.turn + 1
@@ -356,10 +357,14 @@ def stage(conversation: Conversation, last: Interaction | None) -> tuple[str, Co
     }
 
 
-def waiting_times(conversation: Conversation, interaction: Interaction) -> Context:
+@prepared
+def _replies(interaction: int) -> QuerySet[Utterance]:
+    return Utterance.objects.filter(interaction=interaction).order_by("position")
+
+
+def waiting_times(conversation: Conversation, attempt: Attempt) -> Context:
     """Seconds at most and seconds so far: honest also after a take-over, which starts afresh."""
     limit = conversation.participant.protocol.reply_limit_s
-    attempt = interaction.attempts.latest("number")
     generation.take_over_soon(attempt)
     left = (attempt.deadline - timezone.now()).total_seconds()
     return {"limit_s": round(limit), "waited_s": round(min(limit, max(0.0, limit - left)))}

@@ -1,17 +1,18 @@
-"""Queries whose SQL is written once.
+"""Queries and updates whose SQL is written once.
 
-Django writes a query's SQL anew each time it is asked. For four queries of a survey step that was
-a fifth of all that a web process did.
+Django writes SQL anew each time. For four queries of a survey step that was a fifth of all that a
+web process did.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from inspect import signature
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from itertools import chain, count
+from typing import Any, NamedTuple, ParamSpec, TypeVar, get_args, get_origin
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import QuerySet
-from django.db.models.sql import Query
+from django.db.models import Field, QuerySet, TextField, Value
+from django.db.models.sql import Query, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
 P = ParamSpec("P")
@@ -38,7 +39,7 @@ class PreparedQuery(Query):
     """Not to be changed any more, only to be asked with other values."""
 
     written: Written
-    values: tuple[Any, ...]
+    values: list[Any]
 
     def get_compiler(self, *args: Any, **kwargs: Any) -> SQLCompiler:
         compiler: SQLCompiler = super().get_compiler(*args, **kwargs)
@@ -54,37 +55,117 @@ class PreparedQuery(Query):
 def prepared(build: Callable[P, QuerySet[Any, Row]]) -> Callable[P, list[Row]]:
     """Asks what `build` asks. The SQL is written when it is asked first.
 
-    build: from parameters, each int or str and given by position, to a queryset that compares
-    something with them as they are. It is called once for each kind of database, so nothing else
-    may decide what it builds. Raises TypeError then if the SQL has no place for a parameter.
+    build: from parameters given by position, each int, str or, for `__in`, tuple[int | str, ...],
+    to a queryset that compares something with them as they are. It is called once for each kind of
+    database and each length of a tuple, so nothing else may decide what it builds; an empty tuple
+    finds nothing. Raises TypeError then if the SQL has no place for a parameter.
     Numbers must fit their columns: Django, which knows that nothing equals one that is too large,
     is not asked again.
     """
-    parameters = signature(build, eval_str=True).parameters.values()
-    places = [PLACES[one.annotation](number) for number, one in enumerate(parameters)]
-    querysets: dict[str, QuerySet[Any, Row]] = {}
+    kinds = kinds_of(build)
+    querysets: dict[Any, QuerySet[Any, Row]] = {}
 
     @wraps(build)
     def ask(*values: P.args, **_none: P.kwargs) -> list[Row]:
-        vendor = connections[DEFAULT_DB_ALIAS].vendor
-        if vendor not in querysets:
-            querysets[vendor] = write(build(*places), places)  # type: ignore[call-arg]
-        queryset = querysets[vendor].all()
+        if () in values:
+            return []
+        form = form_of(values)
+        if form not in querysets:
+            places = places_of(kinds, values)
+            querysets[form] = write(build(*places), flat(places))  # type: ignore[call-arg]
+        queryset = querysets[form].all()
         query = queryset.query
         assert isinstance(query, PreparedQuery)
-        query.values = values
+        query.values = flat(values)
         return list(queryset)
 
     return ask
 
 
+def kinds_of(build: Callable[..., Any]) -> list[Any]:
+    return [one.annotation for one in signature(build, eval_str=True).parameters.values()]
+
+
+def form_of(values: Iterable[Any]) -> tuple[Any, ...]:
+    """What the SQL depends on."""
+    lengths = (len(value) for value in values if isinstance(value, tuple))
+    return (connections[DEFAULT_DB_ALIAS].vendor, *lengths)
+
+
+def places_of(kinds: Iterable[Any], values: Iterable[Any]) -> list[Any]:
+    number = count()
+
+    def place(kind: Any, value: Any) -> Any:
+        if get_origin(kind) is tuple:
+            return tuple(place(get_args(kind)[0], each) for each in value)
+        return PLACES[kind](next(number))
+
+    return [place(kind, value) for kind, value in zip(kinds, values, strict=True)]
+
+
+def flat(values: Iterable[Any]) -> list[Any]:
+    several = (value if isinstance(value, tuple) else (value,) for value in values)
+    return list(chain.from_iterable(several))
+
+
 def write(queryset: QuerySet[Any, Row], places: list[Any]) -> QuerySet[Any, Row]:
     compiler = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
     sql, params = compiler.as_sql()
-    taken = {index: places.index(param) for index, param in enumerate(params) if param in places}
-    if missing := {*range(len(places))} - {*taken.values()}:
-        raise TypeError(f"parameters {missing} stand nowhere in {sql}")
+    taken = taken_by(params, places, sql)
     query: Any = queryset.query.chain(PreparedQuery)
     query.written = Written(sql, params, taken, {name: vars(compiler)[name] for name in KNOWN})
     vars(queryset)["_query"] = query  # the property would make values of a values_list
     return queryset
+
+
+def taken_by(params: tuple[Any, ...], places: list[Any], sql: str) -> dict[int, int]:
+    taken = {index: places.index(param) for index, param in enumerate(params) if param in places}
+    if missing := {*range(len(places))} - {*taken.values()}:
+        raise TypeError(f"parameters {missing} stand nowhere in {sql}")
+    return taken
+
+
+class WrittenUpdate(NamedTuple):
+    sql: str
+    params: tuple[Any, ...]
+    fields: list["Field[Any, Any]"]
+    """Of the first parameters, in order."""
+    taken: dict[int, int]
+
+
+def prepared_update(build: Callable[..., QuerySet[Any]]) -> Callable[..., int]:
+    """Changes the rows of a table that `build`, as in `prepared`, finds; how many there were.
+
+    Its parameters are given by position, new values (no expressions) by the names of their fields,
+    as to a queryset's `update`.
+    """
+    kinds = kinds_of(build)
+    updates: dict[tuple[Any, ...], WrittenUpdate] = {}
+
+    @wraps(build)
+    def update(*values: Any, **changes: Any) -> int:
+        form = (*form_of(values), *changes)
+        if form not in updates:
+            places = places_of(kinds, values)
+            updates[form] = write_update(build(*places), flat(places), list(changes))
+        sql, fixed, fields, taken = updates[form]
+        given = flat(values)
+        connection = connections[DEFAULT_DB_ALIAS]
+        params = list(fixed)
+        for index, (field, value) in enumerate(zip(fields, changes.values(), strict=True)):
+            params[index] = field.get_db_prep_save(value, connection)
+        for index, number in taken.items():
+            params[index] = given[number]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return int(cursor.rowcount)
+
+    return update
+
+
+def write_update(queryset: QuerySet[Any], places: list[Any], names: list[str]) -> WrittenUpdate:
+    query: Any = queryset.query.chain(UpdateQuery)
+    query.add_update_values({name: Value("", TextField()) for name in names})
+    sql, params = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
+    fields = [queryset.model._meta.get_field(name) for name in names]
+    return WrittenUpdate(sql, params, fields, taken_by(params, places, sql))

@@ -1,15 +1,17 @@
 """Prepared queries find what the same queries find when they are written anew."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from collection.models import Conversation
 from surveys.models import Participant, Response, Study
-from surveys.prepared import prepared
+from surveys.prepared import prepared, prepared_update
 
 pytestmark = pytest.mark.django_db
 
@@ -124,8 +126,19 @@ def test_a_value_that_would_be_changed_is_refused(study: Study) -> None:
         like("e")
 
 
+def test_a_value_may_be_several(people: list[Participant]) -> None:
+    @prepared
+    def among(keys: tuple[int, ...], language: str) -> QuerySet[Participant]:
+        return Participant.objects.filter(pk__in=keys, language=language).order_by("pk")
+
+    first, second, third = (person.pk for person in people)
+    for keys in ((first, second, third), (third,), (second, third), (), (third, third, first)):
+        expected = [person for person in people if person.pk in keys and person.language == "en"]
+        assert among(keys, "en") == expected
+
+
 def test_values_that_are_missing_are_no_query(people: list[Participant]) -> None:
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="shorter"):
         prepared(of_language)("en")  # type: ignore[call-arg]
 
 
@@ -137,3 +150,46 @@ def test_small_numbers_have_a_place(people: list[Participant]) -> None:
         return Conversation.objects.filter(number=number)
 
     assert numbered(1) == numbered(2) == []
+
+
+@prepared_update
+def answer(person: int, question: str) -> QuerySet[Response]:
+    return Response.objects.filter(participant=person, question=question, is_shown=True)
+
+
+def test_rows_can_be_changed(people: list[Participant]) -> None:
+    """Values of any kind, as the rows then have them; how many rows there were."""
+    at = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
+    for value in ({"choice": "25-34"}, {"text": "50% or 'so'"}):
+        assert answer(people[0].pk, "age", value=value, answered_at=at) == 1
+        row = Response.objects.get(participant=people[0])
+        assert (row.value, row.answered_at) == (value, at)
+    assert Response.objects.get(participant=people[1]).value == {"choice": "18-24"}
+    assert answer(people[0].pk, "sex", value={}) == answer(people[2].pk, "age", value={}) == 0
+
+
+def test_a_value_can_be_taken_back(people: list[Participant]) -> None:
+    @prepared_update
+    def person(key: str) -> QuerySet[Participant]:
+        return Participant.objects.filter(key=key)
+
+    for at in (datetime(2026, 2, 3, 4, 5, tzinfo=UTC), None):
+        assert person(people[0].key, stopped_at=at) == 1
+        people[0].refresh_from_db()
+        assert people[0].stopped_at == at
+
+
+def test_a_change_is_one_statement_and_says_what_a_queryset_would(
+    people: list[Participant],
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        rows = Response.objects.filter(participant=people[0], question="age", is_shown=True)
+        rows.update(is_shown=False, value={"choice": "no"})
+        answer(people[0].pk, "age", is_shown=False, value={"choice": "no"})
+    django, ours = (query["sql"] for query in queries)
+    assert django == ours
+
+
+def test_a_change_of_what_is_no_field_is_refused(people: list[Participant]) -> None:
+    with pytest.raises(FieldDoesNotExist):
+        answer(people[0].pk, "age", colour="red")
