@@ -20,6 +20,7 @@ JOINS_EVERY_S = 10.0
 AGAIN_AFTER_S = 1.0
 
 _waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+_untold: list[str] = []
 
 
 @contextmanager
@@ -36,8 +37,13 @@ def heard(page: str) -> Iterator[asyncio.Event]:
 
 
 async def tell(page: str) -> None:
-    """Tell whoever waits, in any process. Raises what the channel layer raises."""
-    await get_channel_layer().group_send(GROUP, {"type": "settled", "page": page})
+    """Tell whoever waits, in any process. May raise what the channel layer raises."""
+    _untold.append(page)
+    await asyncio.sleep(0)  # what has settled in one transaction is told in one message
+    if _untold:
+        pages = _untold.copy()
+        _untold.clear()
+        await get_channel_layer().group_send(GROUP, {"type": "settled", "pages": pages})
 
 
 async def listen_for_ever() -> None:
@@ -63,5 +69,6 @@ async def _pass_on(channel: str) -> None:
             log.warning("pages can only poll: the channel layer is away", exc_info=True)
             await asyncio.sleep(AGAIN_AFTER_S)
             continue
-        for event in _waiting.get(message["page"], ()):
-            event.set()
+        for page in message["pages"]:
+            for event in _waiting.get(page, ()):
+                event.set()
