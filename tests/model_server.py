@@ -68,9 +68,9 @@ class ModelServer:
     it); `hang`; `drip`; `endless`; `close`; `http-500` (any status; 429 and 503 with
     `retry_after`); `redirect-307` (to `elsewhere`); `headers-9000` (so many bytes of them);
     `refused` (by a content policy); `tool-calls`; `bad-json`; `not-json`; `no-choices`; `no-usage`;
-    `usage-7` (so many tokens, both ways); `flaky-then-ok` (fails once); `moderate` and its kin
-    (see `moderation`). Another name is a 404, as
-    with a real provider.
+    `usage-7` (so many tokens, both ways); `cached-1000` (so many of 1,200 were sent before);
+    `searched` (with a source); `flaky-then-ok` (fails once); `moderate` and its kin (see
+    `moderation`). Another name is a 404, as with a real provider.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -231,6 +231,11 @@ def answer(behaviour: str, request: Request, number: int) -> Answer:
             usage = dict.fromkeys(("prompt_tokens", "completion_tokens"), count_in(behaviour))
             whole = completion(request, {"content": "Hello."}, "stop")
             return 200, whole | {"usage": usage | {"total_tokens": 2 * count_in(behaviour)}}
+        case "cached":
+            usage = {"prompt_tokens": 1200, "completion_tokens": 10, "total_tokens": 1210}
+            cached = {"prompt_tokens_details": {"cached_tokens": count_in(behaviour)}}
+            whole = completion(request, {"content": "Hello."}, "stop")
+            return 200, whole | {"usage": usage | cached}
     return odd_answer(behaviour, request)
 
 
@@ -278,6 +283,10 @@ def odd_answer(behaviour: str, request: Request) -> Answer:
             look = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
             message = {"content": None, "tool_calls": [look]}
             return 200, completion(request, message, "tool_calls")
+        case "searched":
+            source = {"url": "https://example.org", "title": "", "start_index": 0, "end_index": 5}
+            found = {"type": "url_citation", "url_citation": source}
+            return 200, completion(request, {"content": "Hello.", "annotations": [found]}, "stop")
         case "refused":
             said = "Your request was rejected as a result of our safety system."
             return error(400, said, "invalid_request_error", "content_policy_violation")

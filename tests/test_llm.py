@@ -293,6 +293,37 @@ def test_a_price_is_known_or_nothing(server: ModelServer) -> None:
     assert (reply.cost_usd, reply.prompt_tokens, reply.completion_tokens) == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("model", "behaviour"),
+    [
+        ("gpt-4o-mini", "usage-1001"),
+        ("gpt-4o-mini", "cached-0"),
+        ("gpt-4o-mini", "cached-1000"),
+        ("gpt-4o-search-preview", "searched"),
+    ],
+)
+def test_a_cost_is_what_litellm_adds_up(server: ModelServer, model: str, behaviour: str) -> None:
+    import litellm
+
+    server.behaviours[model] = behaviour
+    name = f"openai/{model}"
+    reply = asked(spec(server, model))
+    whole = asyncio.run(litellm.acompletion(name, MESSAGES, api_base=server.url, api_key="none"))
+    assert reply.cost_usd == Decimal(f"{litellm.completion_cost(whole, name):.8f}")
+
+
+def test_not_only_tokens_are_paid_for(server: ModelServer) -> None:
+    def cost(model: str, behaviour: str) -> Decimal:
+        server.behaviours[model] = behaviour
+        found = asked(spec(server, model)).cost_usd
+        assert found
+        return found
+
+    assert cost("gpt-4o-mini", "cached-1000") < cost("gpt-4o-mini", "cached-0")
+    search = "gpt-4o-search-preview"
+    assert cost(search, "searched") > cost(search, "ok") + Decimal("0.01")
+
+
 PRICES: dict[str, Any] = {"input_price": Decimal("0.15"), "output_price": Decimal("0.60")}
 
 

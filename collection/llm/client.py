@@ -69,6 +69,11 @@ OURS = {
 }
 """litellm's arguments that change who answers, how often, how long or in what form."""
 
+TOOLS = {"tools", "web_search_options"}
+"""Parameters that let a model use what is not paid for by tokens."""
+BILL = "llm_provider-x-litellm-response-cost"
+"""litellm's name of what a provider says itself that a call costs."""
+
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Change the order of what follows on the line, which in a message may be our own words. Replies
@@ -168,6 +173,9 @@ def warm() -> None:
         message = {"role": "user", "content": "warm"}
         litellm.completion("openai/warm", [message], mock_response="warm")
         litellm.main.encoding = Tokenizer()  # type: ignore[assignment]
+        # Of what it adds to each response `cost` alone is read, and asks for it in fewer words:
+        # it was a twelfth of a turn.
+        litellm.utils.update_response_metadata = lambda **_response: None  # type: ignore[attr-defined]
         _loaded.set()
 
 
@@ -230,7 +238,9 @@ async def ask(spec: ModelSpec, messages: list[dict[str, str]], seed: int) -> Rep
         arguments = call_arguments(spec, seed)
         if spec.api_base:
             await addresses.check_unless_known(spec.api_base)
-        return read(await litellm.acompletion(messages=messages, **arguments), spec)
+        began = time.monotonic()
+        response = await litellm.acompletion(messages=messages, **arguments)
+        return read(response, spec, 1000 * (time.monotonic() - began))
     except Timeout as error:
         return failure("timeout", error)
     except ContentPolicyViolationError as error:
@@ -296,8 +306,8 @@ def find_key(name: str) -> str:
     return key
 
 
-def read(response: Any, spec: ModelSpec) -> Reply:
-    """A litellm ModelResponse as a Reply. Raises MalformedResponse."""
+def read(response: Any, spec: ModelSpec, ms: float) -> Reply:
+    """A litellm ModelResponse, which took so long, as a Reply. Raises MalformedResponse."""
     if not response.choices:
         raise MalformedResponse("no choices")
     choice = response.choices[0]
@@ -311,7 +321,7 @@ def read(response: Any, spec: ModelSpec) -> Reply:
         finish_reason=storable(str(choice.finish_reason or "")),
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
-        cost_usd=cost(response, spec),
+        cost_usd=cost(response, spec, ms),
         was_repaired=UNSTORABLE.search(raw) is not None,
     )
     if reply.finish_reason == "content_filter":
@@ -347,7 +357,7 @@ def tokens(response: Any) -> tuple[int | None, int | None]:
     return counts
 
 
-def cost(response: Any, spec: ModelSpec) -> Decimal | None:
+def cost(response: Any, spec: ModelSpec, ms: float) -> Decimal | None:
     """By the endpoint's own prices, else by litellm's table; None if either says nothing.
 
     Without the server's token counts there is none: a count of our own, with another tokenizer,
@@ -358,7 +368,39 @@ def cost(response: Any, spec: ModelSpec) -> Decimal | None:
         return None
     if spec.has_prices:
         return priced(spec, prompt_tokens, completion_tokens)
-    usd = response._hidden_params.get("response_cost")
+    import litellm
+
+    if is_plain(response, spec):
+        return by_table(
+            spec, call_type="acompletion", usage_object=response.usage, response_time_ms=ms
+        )
+    try:
+        return in_usd(litellm.completion_cost(response, spec.litellm_model, total_time=ms))
+    except Exception:  # whatever litellm raises for a model that its table lacks
+        return None
+
+
+def is_plain(response: Any, spec: ModelSpec) -> bool:
+    """Whether tokens are all that is paid for, and their price is that of the table: neither tools
+    like a search, nor a bill by the provider itself."""
+    return not (
+        spec.parameters.keys() & TOOLS
+        or getattr(response.choices[0].message, "annotations", None)
+        or BILL in (response._hidden_params.get("additional_headers") or ())
+    )
+
+
+def by_table(spec: ModelSpec, **used: Any) -> Decimal | None:
+    """By litellm's table, US dollars for what was used of a model; None where it has no price."""
+    import litellm
+
+    try:
+        return in_usd(sum(litellm.cost_per_token(model=spec.litellm_model, **used)))
+    except Exception:  # whatever litellm raises for a model that its table lacks
+        return None
+
+
+def in_usd(usd: float) -> Decimal | None:
     return Decimal(f"{usd:.8f}") if usd else None  # 0 is also what litellm calls an unknown price
 
 
@@ -375,18 +417,7 @@ def expected_cost(spec: ModelSpec, prompt_tokens: int, completion_tokens: int) -
     if spec.has_prices:
         return priced(spec, prompt_tokens, completion_tokens)
     warm()
-    import litellm
-
-    try:
-        parts = litellm.cost_per_token(
-            model=spec.litellm_model,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-        )
-    except Exception:  # whatever litellm raises for a model that its table lacks
-        return None
-    usd = sum(parts)
-    return Decimal(f"{usd:.8f}") if usd else None
+    return by_table(spec, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
 
 def failure(outcome: str, error: Exception) -> Reply:
