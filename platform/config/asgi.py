@@ -16,6 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)  # before anything that imports models
 
 from collection import generation, hearing, llm  # noqa: E402
+from collection.llm.threads import Threads  # noqa: E402
 from collection.routing import websocket_urlpatterns  # noqa: E402
 from config import chores, urls  # noqa: E402, F401  # else the first page would wait for them
 from config.health import Operated  # noqa: E402
@@ -42,7 +43,9 @@ async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     another process, or poll until there is one.
     """
     await receive()
-    generation.serve_on(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(Threads())
+    generation.serve_on(loop)
     work = [generation.work_for_ever(), hearing.listen_for_ever(), warm()]
     if not settings.FULL_STACK:
         work.append(chores.do_for_ever())
