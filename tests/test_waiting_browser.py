@@ -37,6 +37,7 @@ HIDE = """isHidden => {
 }"""
 
 
+LISTENS_WITHIN_MS = 500
 A_MOMENT_MS = 50
 LOOKS = 100
 
@@ -104,6 +105,9 @@ def wait(page: Page, site: Site, waited: int = 3) -> Server:
     page.goto(site.url)
     page.wait_for_function("window.htmx")
     run(page, 10)  # htmx says that it is there
+    assert not server.sockets
+    run(page, LISTENS_WITHIN_MS)
+    assert len(server.sockets) == 1
     return server
 
 

@@ -37,6 +37,7 @@ class PageHandler(ASGIHandler):
     def __init__(self, threads: int) -> None:
         super().__init__()
         self._threads = FewThreads(threads)
+        self._answer = sync_to_async(self.answer, thread_sensitive=True)
         self._static = ServeStaticMiddleware(not_found)
 
     def load_middleware(self, is_async: bool = False) -> None:
@@ -52,8 +53,7 @@ class PageHandler(ASGIHandler):
                 response = await self.static_file(scope, body)
             else:
                 async with self._threads.one():
-                    answer = sync_to_async(self.answer, thread_sensitive=True)
-                    response = await answer(scope, body)
+                    response = await self._answer(scope, body)
             if response.streaming:
                 await self.stream(response, receive, send)
             else:

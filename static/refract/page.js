@@ -20,6 +20,7 @@
   const ASK_BESIDE_SOCKET_MS = 10000;
   const ASK_HIDDEN_MS = 30000;
   const RETRY_AFTER_AT_MOST_S = 60;
+  const LISTEN_AFTER_MS = 400; // no model has answered yet, and the server may be busy asking them
   const REOPEN_MS = 1000; // a socket that was lost; doubles like RETRY_MS
   const TOKEN = 'csrfmiddlewaretoken';
 
@@ -531,7 +532,7 @@
     begin() {
       this.isBegun = true;
       this.showLost();
-      this.listen();
+      this.reopening = setTimeout(() => this.listen(), spread(LISTEN_AFTER_MS));
       this.schedule();
     }
 

@@ -23,6 +23,8 @@ SOCKET = re.compile(r'data-socket="([^"]+)"')
 LIVE = re.compile(r'hx-get="([^"]+)"')
 ASK_S, ASK_BESIDE_SOCKET_S = 2.0, 10.0
 """As in static/refract/page.js: how often a page asks that has no open socket, and that has one."""
+LISTEN_AFTER_S = 0.4
+"""Likewise: when it opens the socket."""
 WORDS = "How do I tell a friend that I will not come to her wedding, without hurting her?"
 
 Newcomer = Callable[[], "Person"]
@@ -67,7 +69,7 @@ class Person:
         if not socket or not live:
             raise BenchError(f"the page does not say what it waits for:\n{waiting}")
         opened = asyncio.Event()
-        heard = asyncio.create_task(self._browser.hear(socket[1], opened))
+        heard = asyncio.create_task(self._listen(socket[1], opened))
         while True:
             await self._time_to_ask(heard, opened)
             page = await self._browser.get(live[1], FROM_SCRIPT)
@@ -76,6 +78,10 @@ class Person:
                     heard.result()  # what went wrong there should be known
                 heard.cancel()
                 return page
+
+    async def _listen(self, path: str, opened: asyncio.Event) -> bool:
+        await asyncio.sleep(LISTEN_AFTER_S * random.uniform(0.75, 1.25))
+        return await self._browser.hear(path, opened)
 
     async def _time_to_ask(self, heard: asyncio.Task[bool], opened: asyncio.Event) -> None:
         """Once the socket has spoken, or now and then."""
