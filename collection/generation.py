@@ -54,6 +54,11 @@ REPEAT_AT_MOST = 3
 """Calls per slot that asks again after a failure, all within the limit of the turn."""
 REPEAT_PAUSE_S = 0.5
 
+
+class TakenOver(Exception):
+    """This process was silent for so long that another asks the models of an attempt anew."""
+
+
 _serving_loop: asyncio.AbstractEventLoop | None = None
 _running: dict[int, "asyncio.Task[None]"] = {}
 """Attempts that this process works on, whose leases it renews."""
@@ -181,6 +186,8 @@ async def finish(work: Work) -> None:
         if settled:
             await tell(work.conversation)
             note_turn(work, settled)
+    except TakenOver:
+        log.warning("attempt %s is another process's by now", work.attempt_id)
     except Exception:
         # The lease runs out and the sweeper takes over; nothing is lost but time.
         log.exception("attempt %s was not settled", work.attempt_id)
@@ -213,8 +220,8 @@ async def fill(slot: Slot, work: Work) -> int:
     while True:
         reply = await ask(slot, work)
         kept = await written(keep, slot, work, reply)
-        if kept is None:  # another process has taken the attempt over
-            return 0
+        if kept is None:
+            raise TakenOver
         if kept:
             return slot.replies
         await persistently(endpoints.note_failure, slot.endpoint_id)

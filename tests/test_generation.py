@@ -104,6 +104,21 @@ def test_a_dead_process_is_taken_over_and_only_open_slots_are_called(
     assert attempt.calls.filter(try_number=1, outcome="ok").count() == 3
 
 
+def test_who_comes_back_late_leaves_the_turn_to_who_took_it_over(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = opened(alice, monkeypatch)
+    late = work_of(attempt)
+    generation.free_leases()
+    work = generation.take_over(attempt.pk)
+    assert work
+    async_to_sync(generation.finish)(late)
+    assert Interaction.objects.get().state == "pending"
+    async_to_sync(generation.finish)(work)
+    assert Interaction.objects.get().state == "settled"
+    assert Utterance.objects.count() == 4
+
+
 def test_a_lease_is_held_by_one(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = opened(alice, monkeypatch)
     assert generation.abandoned() == [attempt.pk]
