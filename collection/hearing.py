@@ -7,7 +7,7 @@ join, wait on a channel of its own and leave: more than all else that it does.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from channels.layers import get_channel_layer
@@ -43,6 +43,7 @@ async def tell(page: str) -> None:
     if _untold:
         pages = _untold.copy()
         _untold.clear()
+        _say(pages)  # at once, and also if the layer is away
         await get_channel_layer().group_send(GROUP, {"type": "settled", "pages": pages})
 
 
@@ -69,6 +70,11 @@ async def _pass_on(channel: str) -> None:
             log.warning("pages can only poll: the channel layer is away", exc_info=True)
             await asyncio.sleep(AGAIN_AFTER_S)
             continue
-        for page in message["pages"]:
-            for event in _waiting.get(page, ()):
-                event.set()
+        _say(message["pages"])
+
+
+def _say(pages: Iterable[str]) -> None:
+    """To those who wait in this process."""
+    for page in pages:
+        for event in _waiting.get(page, ()):
+            event.set()

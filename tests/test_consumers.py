@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -78,6 +79,25 @@ def test_it_works(alice: Person) -> None:
         await generation.run(attempt.pk)
         assert await said(socket) == "settled"
         assert await said(socket) == "websocket.close"
+        await hear(socket, "websocket.disconnect")
+
+    open_socket(listen, cookie_of(alice))
+
+
+def test_a_page_of_this_process_hears_it_without_the_layer(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = Attempt.objects.get()
+
+    class Away:
+        async def group_send(self, _group: str, _message: dict[str, Any]) -> None:
+            raise ConnectionError("the layer is away")
+
+    async def listen(socket: ApplicationCommunicator) -> None:
+        assert await said(socket) == "websocket.accept"
+        monkeypatch.setattr(hearing, "get_channel_layer", Away)
+        await generation.run(attempt.pk)
+        assert await said(socket) == "settled"
         await hear(socket, "websocket.disconnect")
 
     open_socket(listen, cookie_of(alice))
