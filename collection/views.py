@@ -205,8 +205,8 @@ def prompt(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
     except DomainError as error:
         return show(request, conversation, data=request.POST, errors={"prompt": error.message})
     if asking:
-        drafts.drop(request.participant, draft_page(conversation, turn, "prompt"))
         generation.launch(asking)
+        drafts.drop(request.participant, draft_page(conversation, turn, "prompt"))
     return after(request, conversation, asking)
 
 
