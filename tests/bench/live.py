@@ -23,7 +23,7 @@ from config.programs import BEAT, WORK
 from tests.bench import survey, talk, usage
 from tests.bench.figures import RUNS, Figure
 from tests.bench.http import LOG_SHOWN, BenchError, Browser
-from tests.bench.load import bounded
+from tests.bench.load import measured
 from tests.bench.stub import ANSWERS_AFTER_S
 from tests.bench.talk import CONVERSATION, Load, Person
 from tests.servers import ROOT, Process, Refract, Template, accepts, free_port
@@ -185,7 +185,7 @@ def serving_on(refract: Refract, folder: Path) -> Iterator[Site]:
         refract.start()
         site = Site(refract, models)
         try:
-            asyncio.run(bounded(warmed(site)))
+            measured(warmed(site))
             yield site
         except BenchError as error:
             error.add_note(f"The servers wrote:\n{refract.log[-LOG_SHOWN:]}")
@@ -238,7 +238,7 @@ def of_spread(site: Site) -> Iterator[Figure]:
 
 def spread(site: Site, run: int) -> Spread:
     people = site.come(SPREAD)
-    return asyncio.run(bounded(_spread(site, people, run)))
+    return measured(_spread(site, people, run))
 
 
 async def _spread(site: Site, people: list[Person], run: int) -> Spread:
@@ -273,7 +273,7 @@ def burst_figure(site: Site, bare: Bare, people: int, times: float) -> Figure:
 
 
 def burst(site: Site, number: int) -> Load:
-    return asyncio.run(bounded(_burst(site.come(number))))
+    return measured(_burst(site.come(number)))
 
 
 async def _burst(people: list[Person]) -> Load:
@@ -284,7 +284,7 @@ async def _burst(people: list[Person]) -> Load:
 
 def of_soak(site: Site, pids: list[int]) -> Iterator[Figure]:
     people = site.come(round(SOAK_S * TURNS_PER_S))
-    load, samples = asyncio.run(bounded(_soak(people, pids)))
+    load, samples = measured(_soak(people, pids))
     yield Figure("live.soak.p95", p95_ms(load.times), "ms")
     yield Figure("live.soak.given_up", load.unanswered, "people", 0)
     last = median(mb for at, mb in samples if at > SOAK_S - SETTLED_S / 3)
@@ -323,7 +323,7 @@ async def _soak(people: list[Person], pids: list[int]) -> tuple[Load, list[tuple
 
 def history_figure(site: Site) -> Figure:
     name, value = json.loads(site.within("talk_long", TURNS))
-    runs = [asyncio.run(bounded(_history(site, name, value))) for _run in range(RUNS)]
+    runs = [measured(_history(site, name, value)) for _run in range(RUNS)]
     return Figure("live.history.ms", median(map(p50_ms, runs)), "ms", HISTORY_MS)
 
 

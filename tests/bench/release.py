@@ -4,7 +4,6 @@ Each in a process of its own, as `manage.py` runs it. What it is measured agains
 written by json.dumps, or read by json.loads, with nothing around them.
 """
 
-import asyncio
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ from tests.bench.crowd import SLUG
 from tests.bench.exporting import FIVE
 from tests.bench.figures import RUNS, Figure
 from tests.bench.http import BenchError
-from tests.bench.load import bounded
+from tests.bench.load import measured
 from tests.servers import ROOT, Refract
 
 EXPORT_S, EXPORT_SQLITE_S, EXPORT_MB, VALIDATE_S = 15.0, 20.0, 250.0, 12.0
@@ -140,7 +139,7 @@ def of_building(folder: Path) -> Iterator[Figure]:
 def turns(site: live.Site, run: int) -> float:
     """p95 of what turns take beyond the models' second, in ms."""
     people = site.come(round(BESIDE_PER_S * BESIDE_S))
-    load = asyncio.run(bounded(talk.spread(people, BESIDE_S, run)))
+    load = measured(talk.spread(people, BESIDE_S, run))
     return live.p95_ms(load.times)
 
 
