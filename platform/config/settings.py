@@ -179,9 +179,8 @@ TEMPLATES = [
     },
 ]
 
-REQUEST_THREADS = 2
-"""Of a web process for participants' pages, and as many for all others; each keeps a database
-connection. More would only quarrel for the interpreter."""
+REQUEST_THREADS = 3 if EMBEDDED else 4
+"""Of a web process; each keeps a database connection."""
 
 SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
