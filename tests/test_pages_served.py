@@ -1,12 +1,13 @@
 """Requests to the page handler itself: who gets a thread, and for how long."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
 from config.serving import PageHandler
@@ -28,7 +29,24 @@ def stream(_request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(for_ever())
 
 
-urlpatterns = [*pages, path("stream/", stream)]
+released = threading.Event()
+
+
+def slow(_request: HttpRequest) -> HttpResponse:
+    released.wait(timeout=10)
+    return HttpResponse()
+
+
+def quick(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+urlpatterns = [
+    path("stream/", stream),
+    path("slow/", slow),
+    path("s/quick/", quick),
+    *pages,
+]
 
 
 def scope(path: str, method: str = "GET") -> dict[str, Any]:
@@ -83,6 +101,24 @@ def test_whoever_sends_slowly_keeps_no_thread() -> None:
         return status
 
     assert async_to_sync(visit)() == 200
+
+
+@pytest.mark.urls(__name__)
+def test_a_slow_page_of_the_desk_keeps_no_participant_waiting() -> None:
+    released.clear()
+
+    async def visit() -> tuple[int, bool]:
+        handler = PageHandler(1)
+        desk, participant = Browser(handler, "/slow/"), Browser(handler, "/s/quick/")
+        await desk.send()
+        await participant.send()
+        status = await participant.status()
+        was_first = not released.is_set()
+        released.set()
+        assert await desk.status() == 200
+        return status, was_first
+
+    assert async_to_sync(visit)() == (200, True)
 
 
 def test_static_files_need_no_thread() -> None:

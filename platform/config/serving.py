@@ -26,17 +26,21 @@ log = logging.getLogger("refract.sockets")
 GOING_AWAY = 1012
 """The server restarts, says the code: pages open another socket."""
 
+PARTICIPANTS = "/s/"
+"""Where their pages are."""
+
 Scope = dict[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
 class PageHandler(ASGIHandler):
     """All middleware and the view in one thread, which is lent for just that long: whoever sends
-    or reads slowly keeps none from others. Static files need none at all."""
+    or reads slowly keeps none from others. Participants have threads of their own, so that no slow
+    page of the desk keeps them waiting. Static files need none at all."""
 
     def __init__(self, threads: int) -> None:
         super().__init__()
-        self._threads = FewThreads(threads)
+        self._participants, self._others = FewThreads(threads), FewThreads(threads)
         self._answer = sync_to_async(self.answer, thread_sensitive=True)
         self._static = ServeStaticMiddleware(not_found)
 
@@ -52,7 +56,9 @@ class PageHandler(ASGIHandler):
             if scope["path"].startswith(f"/{settings.STATIC_URL.strip('/')}/"):
                 response = await self.static_file(scope, body)
             else:
-                async with self._threads.one():
+                is_participant = scope["path"].startswith(PARTICIPANTS)
+                threads = self._participants if is_participant else self._others
+                async with threads.one():
                     response = await self._answer(scope, body)
             if response.streaming:
                 await self.stream(response, receive, send)

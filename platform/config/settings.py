@@ -179,8 +179,9 @@ TEMPLATES = [
     },
 ]
 
-REQUEST_THREADS = 3 if EMBEDDED else 4
-"""Of a web process; each keeps a database connection."""
+REQUEST_THREADS = 2
+"""Of a web process for participants' pages, and as many for all others; each keeps a database
+connection. More would only quarrel for the interpreter."""
 
 SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
