@@ -19,7 +19,7 @@ from surveys.draws import rng
 from surveys.errors import DomainError
 from surveys.instruments.schema import ConversationType
 from surveys.models import Participant, Study
-from surveys.prepared import prepared
+from surveys.prepared import insert, prepared
 from surveys.protocol import Anchor
 from surveys.texts import clean_text
 
@@ -287,7 +287,7 @@ def add_prompt(conversation: Conversation, turn: int, raw: str) -> Asking | None
             return None  # sent twice, or from a page out of date
         if (last and last.state != State.RATED) or not may_continue(locked, turn):
             return None
-        interaction = Interaction.objects.create(conversation=locked, turn=turn, user_prompt=prompt)
+        [interaction] = insert([Interaction(conversation=locked, turn=turn, user_prompt=prompt)])
         return open_attempt(interaction, 0)
 
 
@@ -356,7 +356,7 @@ def open_attempt(interaction: Interaction, number: int) -> Asking:
     else:
         plan = candidates.for_continuing(conversation)
     now = timezone.now()
-    attempt = Attempt.objects.create(
+    attempt = Attempt(
         interaction=interaction,
         number=number,
         eligible=plan.eligible,
@@ -369,11 +369,10 @@ def open_attempt(interaction: Interaction, number: int) -> Asking:
         deadline=now + timedelta(seconds=conversation.participant.protocol.reply_limit_s),
         lease_until=now + LEASE,
     )
+    insert([attempt])
     history = messages_so_far(interaction)
-    calls = ModelCall.objects.bulk_create(
-        as_call(attempt, slot, asked, history) for slot, asked in enumerate(plan.asked)
-    )
-    return Asking(attempt, calls)
+    calls = [as_call(attempt, slot, asked, history) for slot, asked in enumerate(plan.asked)]
+    return Asking(attempt, insert(calls))
 
 
 def as_call(attempt: Attempt, slot: int, asked: Asked, history: list[Message]) -> ModelCall:

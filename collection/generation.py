@@ -41,7 +41,7 @@ from collection.models import (
 )
 from collection.writer import in_thread, persistently, written
 from surveys import tracing
-from surveys.prepared import prepared, prepared_update
+from surveys.prepared import insert, prepared, prepared_update
 from surveys.protocol import Protocol
 
 Outcome = ModelCall.Outcome
@@ -373,7 +373,7 @@ def settle(work: Work) -> list[ModelCall] | None:
         last = Interaction.objects.get(pk=work.interaction_id)
         conversations.close_if_hopeless(conversation, last)
         return []
-    Utterance.objects.bulk_create(utterances(work, shown))
+    insert(utterances(work, shown))
     _interaction(work.interaction_id, state=Interaction.State.SETTLED)
     return shown
 

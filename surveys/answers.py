@@ -11,7 +11,7 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from surveys import paradata, quotas
+from surveys import drafts, paradata, quotas
 from surveys.errors import DomainError, FieldErrors
 from surveys.instruments.conditions import Value
 from surveys.instruments.schema import Comprehension, Page, Question
@@ -233,7 +233,7 @@ def _store(participant: Participant, page: Page, outcome: Outcome, data: QueryDi
     _store_answers(participant, outcome, outcome.answers)
     state = standing(participant)
     _store_visit(participant, state, page, data)
-    participant.drafts.filter(page=draft_page(page)).delete()
+    drafts.drop(participant, draft_page(page))
     mark_unreachable(participant, state)
     if outcome.is_screened:
         screen_out(participant)

@@ -15,7 +15,7 @@ from django.http import QueryDict
 from surveys.enrolment import storable
 from surveys.models import Draft, Participant, Study
 from surveys.paradata import FIELD as PARADATA
-from surveys.prepared import prepared
+from surveys.prepared import prepared, prepared_delete
 
 FIELD_LIMIT = 1000  # a long set of lines sends three fields for each
 LENGTH_LIMIT = 20_000
@@ -58,8 +58,13 @@ def load(participant: Participant, page: str) -> QueryDict | None:
     return data
 
 
+@prepared_delete
+def _dropped(participant: int, page: str) -> QuerySet[Draft]:
+    return Draft.objects.filter(participant=participant, page=page)
+
+
 def drop(participant: Participant, page: str) -> None:
-    participant.drafts.filter(page=page).delete()
+    _dropped(participant.pk, page)
 
 
 def expire(now: datetime) -> int:

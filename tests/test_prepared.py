@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from collection.models import Conversation
-from surveys.models import Participant, Response, Study
-from surveys.prepared import prepared, prepared_update
+from surveys.models import Draft, Participant, Response, Study
+from surveys.prepared import insert, prepared, prepared_delete, prepared_update
 
 pytestmark = pytest.mark.django_db
 
@@ -193,3 +193,70 @@ def test_a_change_is_one_statement_and_says_what_a_queryset_would(
 def test_a_change_of_what_is_no_field_is_refused(people: list[Participant]) -> None:
     with pytest.raises(FieldDoesNotExist):
         answer(people[0].pk, "age", colour="red")
+
+
+@prepared_delete
+def draft(person: int, page: str) -> QuerySet[Draft]:
+    return Draft.objects.filter(participant=person, page=page)
+
+
+def test_rows_can_be_deleted(people: list[Participant]) -> None:
+    for person in people[:2]:
+        for page in ("1", "2"):
+            Draft.objects.create(participant=person, page=page, fields={})
+    assert draft(people[0].pk, "2") == 1
+    assert draft(people[0].pk, "2") == draft(people[2].pk, "1") == draft(people[0].pk, "%s") == 0
+    left = Draft.objects.order_by("participant", "page").values_list("participant", "page")
+    assert list(left) == [(people[0].pk, "1"), (people[1].pk, "1"), (people[1].pk, "2")]
+
+
+def test_to_delete_is_one_statement(people: list[Participant]) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        draft(people[0].pk, "1")
+    assert [query["sql"].split()[0] for query in queries] == ["DELETE"]
+
+
+def responses(person: Participant, values: list[Any]) -> list[Response]:
+    return [
+        Response(participant=person, question=f"q{number}", value=value)
+        for number, value in enumerate(values)
+    ]
+
+
+def test_rows_can_be_added(people: list[Participant]) -> None:
+    """With what their fields make of them; each has its key, and can be changed like any other."""
+    values: list[Any] = [{"text": "50% or 'so'"}, {"choice": None}, {"choices": ["a", "b"]}]
+    for number in (3, 1, 2, 3, 0):
+        Response.objects.all().delete()
+        made = insert(responses(people[2], values[:number]))
+        kept = {row.pk: row for row in Response.objects.all()}
+        assert [kept[row.pk].value for row in made] == values[:number]
+        assert all(kept[row.pk].answered_at == row.answered_at for row in made)
+        for row in made:
+            row.question += " again"
+            row.save()
+        assert Response.objects.filter(question__endswith="again").count() == number
+
+
+def test_rows_that_are_added_have_what_bulk_create_gives_them(people: list[Participant]) -> None:
+    values: list[Any] = [{"choice": "x"}, {"choice": "y"}]
+    ours = insert(responses(people[1], values))
+    djangos = Response.objects.bulk_create(responses(people[2], values))
+    fields = [f.attname for f in Response._meta.concrete_fields]
+    same = [name for name in fields if name not in ("id", "participant_id", "answered_at")]
+    for one, other in zip(ours, djangos, strict=True):
+        rows = Response.objects.filter(pk__in=[one.pk, other.pk]).values(*same)
+        assert rows[0] == rows[1]
+        assert one._state.adding is other._state.adding is False
+        assert one._state.db == other._state.db
+
+
+def test_rows_are_added_with_one_statement(people: list[Participant]) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        insert(responses(people[2], [{}, {}, {}]))
+    assert [query["sql"].split()[0] for query in queries] == ["INSERT"]
+
+
+def test_a_row_that_breaks_a_rule_is_refused(people: list[Participant]) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert(responses(people[0], [{}]) + responses(people[0], [{}]))
