@@ -21,6 +21,8 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseNotFound
 from django.urls import set_script_prefix
 from servestatic.middleware import ServeStaticMiddleware
 
+from config import connecting
+
 log = logging.getLogger("refract.sockets")
 
 GOING_AWAY = 1012
@@ -77,6 +79,7 @@ class PageHandler(ASGIHandler):
         """The response, with nothing left to do but to send it. To be called in a thread."""
         set_script_prefix(get_script_prefix(scope))
         request_started.send(sender=self.__class__, scope=scope)
+        connecting.look_at_each()
         request, refusal = self.create_request(scope, body)
         response: HttpResponseBase
         response = refusal if request is None else self.get_response(request)  # type: ignore[assignment]
@@ -84,7 +87,7 @@ class PageHandler(ASGIHandler):
         if response.streaming:
             close_old_connections()
         else:
-            response.close()  # the database connection goes back too
+            response.close()
         return response
 
     async def stream(self, response: HttpResponseBase, receive: Any, send: Any) -> None:

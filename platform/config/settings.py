@@ -195,25 +195,21 @@ SQLITE = {
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     },
 }
-POSTGRES_CONNECTIONS = int(env("REFRACT_POSTGRES_CONNECTIONS", "16"))
-"""Per process. Postgres allows 100 in all unless told otherwise."""
 POSTGRES_PREPARES = env("REFRACT_POSTGRES_PREPARES", "1") == "1"
 """Whether connections keep plans of what they ask again and again: to plan was two thirds of what
 a page takes Postgres. A pooler between, that lends connections by transaction, forbids it."""
 
 
 def postgres(url: str) -> dict[str, Any]:
-    """Postgres with a pool.
-
-    Under ASGI each request has a thread of its own: with CONN_MAX_AGE every one of them would
-    leave a connection behind, until Postgres takes no more.
-    """
-    database: dict[str, Any] = {**dj_database_url.parse(url, conn_health_checks=True)}
-    pool = {"min_size": 1, "max_size": POSTGRES_CONNECTIONS, "timeout": 20}
-    options: dict[str, Any] = {**database.get("OPTIONS", {}), "pool": pool}
+    """Postgres, with a connection that each thread keeps: at most seven of a web process."""
+    database: dict[str, Any] = {
+        **dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True)
+    }
+    # A server that is gone without a word would else be waited for by whoever asks it next.
+    options: dict[str, Any] = {"keepalives_idle": 60, "tcp_user_timeout": 20_000}
     if POSTGRES_PREPARES:
         options |= {"server_side_binding": True, "prepare_threshold": 3}
-    return database | {"OPTIONS": options}
+    return database | {"OPTIONS": options | database.get("OPTIONS", {})}
 
 
 DATABASES = {"default": postgres(DATABASE_URL) if DATABASE_URL else SQLITE}
