@@ -76,7 +76,7 @@ def bare(card: Tag, position: int) -> str:
     assert said
     said.clear()
     letter = chr(ord("A") + position)
-    html = re.sub(rf"(?<=[-_]){position}(?=[\"_-])", "#", str(card))
+    html = re.sub(rf"(?<=[-_])(?:{position}|{letter})(?=[\"_-])", "#", str(card))
     return re.sub(rf"\b((?:R|r)eply) {letter}\b", r"\1 #", html)
 
 
