@@ -8,16 +8,17 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from secrets import token_hex
 
 from channels.layers import get_channel_layer
 
 log = logging.getLogger("refract.sockets")
 
 GROUP = "settled"
-JOINS_EVERY_S = 10.0
-"""A Redis that was restarted knows of no group. Until then, pages poll."""
 AGAIN_AFTER_S = 1.0
+ECHO_EVERY_S = 0.2
+"""A process that has just started may not listen yet."""
 
 _waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 _untold: list[str] = []
@@ -47,29 +48,32 @@ async def tell(page: str) -> None:
         await get_channel_layer().group_send(GROUP, {"type": "settled", "pages": pages})
 
 
+async def echo() -> None:
+    """Returns once this process has heard itself over the layer. May raise what that raises."""
+    name = f"echo-{token_hex(8)}"
+    with heard(name) as event:
+        while not event.is_set():
+            await get_channel_layer().group_send(GROUP, {"type": "settled", "pages": [name]})
+            with suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), ECHO_EVERY_S)
+
+
 async def listen_for_ever() -> None:
     """Until cancelled; a layer that is away for a while is listened to again."""
-    channel = await get_channel_layer().new_channel()
-    await asyncio.gather(_stay_in_group(channel), _pass_on(channel))
-
-
-async def _stay_in_group(channel: str) -> None:
     while True:
         try:
-            await get_channel_layer().group_add(GROUP, channel)
-        except Exception:
-            log.warning("pages can only poll: the channel layer cannot be joined", exc_info=True)
-        await asyncio.sleep(JOINS_EVERY_S)
-
-
-async def _pass_on(channel: str) -> None:
-    while True:
-        try:
-            message = await get_channel_layer().receive(channel)
+            await _listen()
         except Exception:
             log.warning("pages can only poll: the channel layer is away", exc_info=True)
             await asyncio.sleep(AGAIN_AFTER_S)
-            continue
+
+
+async def _listen() -> None:
+    layer = get_channel_layer()
+    channel = await layer.new_channel()
+    await layer.group_add(GROUP, channel)
+    while True:
+        message = await layer.receive(channel)
         _say(message["pages"])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
+from channels.layers import get_channel_layer
 
 from collection import generation, hearing
 from collection.models import Attempt
@@ -101,6 +102,30 @@ def test_a_page_of_this_process_hears_it_without_the_layer(
         await hear(socket, "websocket.disconnect")
 
     open_socket(listen, cookie_of(alice))
+
+
+def test_a_layer_that_is_away_at_first_is_listened_to_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Away:
+        async def new_channel(self) -> str:
+            raise ConnectionError("the layer is away")
+
+    answers = [Away(), Away()]
+    layer = get_channel_layer
+    monkeypatch.setattr(hearing, "AGAIN_AFTER_S", 0.05)
+    monkeypatch.setattr(hearing, "get_channel_layer", lambda: answers.pop() if answers else layer())
+
+    async def hear_oneself() -> None:
+        listening = asyncio.create_task(hearing.listen_for_ever())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while answers:
+                await asyncio.sleep(0.01)
+            await hearing.echo()
+        listening.cancel()
+
+    async_to_sync(hear_oneself)()
 
 
 def test_what_settled_before_the_socket_opened_is_told_at_once(alice: Person) -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.core.cache.backends.dummy import DummyCache
 from django.db import OperationalError
 
+from collection import hearing
 from config import health, heartbeat
 from tests import asgi
 from tests.servers import Refract
@@ -72,7 +73,7 @@ def test_a_layer_that_does_not_answer(beating: None, monkeypatch: pytest.MonkeyP
     async def hang() -> None:
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr(health, "check_layer", hang)
+    monkeypatch.setattr(hearing, "echo", hang)
     monkeypatch.setattr(health, "CHECK_WITHIN_S", 0.2)
     assert ready() == (503, ALL_WELL | {"layer": "no answer within 0.2 seconds"})
 

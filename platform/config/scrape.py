@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from django.db import close_old_connections
+from django.db import connection
 from django.db.models import Min
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
@@ -55,11 +55,10 @@ def chores_done() -> Iterable[Metric]:
 
 def looked_up(look_up: Callable[[], Iterable[Metric]]) -> list[Metric]:
     """In a thread that no request ends, so that its connection must be looked after."""
-    close_old_connections()
     try:
         return list(look_up())
     finally:
-        close_old_connections()
+        connection.close()
 
 
 class LookedUp(Collector):

@@ -201,7 +201,7 @@ a page takes Postgres. A pooler between, that lends connections by transaction, 
 
 
 def postgres(url: str) -> dict[str, Any]:
-    """Postgres, with a connection that each thread keeps: at most seven of a web process."""
+    """Postgres, with a connection that each thread keeps: five of a web process."""
     database: dict[str, Any] = {
         **dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True)
     }
@@ -217,16 +217,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {
-            # redis-py's own 5 s socket timeout equals the layer's blocking read: idle sockets drop.
-            "hosts": [{"address": REDIS_URL, "socket_timeout": None}],
-            # A process has one queue for all that settles; beyond this many (100 if left out), it
-            # is dropped without a word, and pages have to poll.
-            "capacity": 10_000,
-            # Processes join anew every ten seconds; one that has died is not told for long.
-            "group_expiry": 60,
-        },
+        # Not its queues: what settles concerns who waits now, and a message would take six commands
+        # where this takes one. What is lost with a connection, pages ask for by themselves.
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        # It only listens: asks now and then whether somebody is still there.
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "health_check_interval": 15}]},
     }
     if REDIS_URL
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
