@@ -20,7 +20,7 @@ from surveys.models import Participant
 from surveys.prepared import prepared
 from surveys.sliders import Line, filled
 from surveys.views import study_context
-from surveys.visitor import VisitorRequest, participant_view
+from surveys.visitor import Visit, VisitorRequest, find, participant_view, with_visitors
 
 Context = dict[str, Any]
 State = Interaction.State
@@ -102,19 +102,32 @@ def hub(request: VisitorRequest) -> HttpResponse:
     return render(request, "collection/hub.html", context, status=status)
 
 
+class TalkRequest(VisitorRequest):
+    """A request whose address names one of the person's conversations."""
+
+    conversation: Conversation | None
+
+
 @prepared
-def _numbered(number: int, participant: int) -> QuerySet[Conversation]:
-    return Conversation.objects.filter(number=number, participant=participant).order_by()
+def _numbered(key: str, slug: str, number: int) -> QuerySet[Conversation]:
+    rows = Conversation.objects.filter(
+        participant__key=key,
+        participant__study__slug=slug,
+        participant__study__is_imported=False,
+        number=number,
+    )
+    return with_visitors(rows, "participant")
 
 
-def mine(request: VisitorRequest, number: int) -> Conversation:
-    """The conversation with this number among the person's own."""
-    is_possible = number <= conversations.HIGHEST_NUMBER
-    found = _numbered(number, request.participant.pk) if is_possible else []
-    if not found:
-        raise Http404
-    found[0].participant = request.participant
-    return found[0]
+def find_talking(
+    request: TalkRequest, slug: str, visit: Visit | None, number: int
+) -> Participant | None:
+    """The person and, in one query, their conversation with this number."""
+    found: list[Conversation] = []
+    if visit and number <= conversations.HIGHEST_NUMBER:
+        found = _numbered(visit.key, slug, number)
+    request.conversation = found[0] if found else None
+    return found[0].participant if found else find(slug, visit)
 
 
 Handler = Callable[[VisitorRequest, Conversation], HttpResponse]
@@ -123,14 +136,15 @@ Handler = Callable[[VisitorRequest, Conversation], HttpResponse]
 def conversation_view(handler: Handler) -> Any:
     """A view of the conversation under way; any other sends the person to where they are."""
 
-    @participant_view
-    def view(request: VisitorRequest, number: int) -> HttpResponse:
-        conversation = mine(request, number)
+    def view(request: TalkRequest, number: int) -> HttpResponse:
+        conversation = request.conversation
+        if conversation is None:
+            raise Http404
         if not is_talking(request.participant) or not conversation.is_under_way:
             return leave(request)
         return handler(request, conversation)
 
-    return view
+    return participant_view(view, finder=find_talking)  # type: ignore[arg-type]
 
 
 def conversation_action(handler: Handler) -> Any:
@@ -185,12 +199,9 @@ def conversation_page(request: VisitorRequest, conversation: Conversation) -> Ht
 
 
 @require_safe
-@participant_view
-def live(request: VisitorRequest, number: int) -> HttpResponse:
+@conversation_view
+def live(request: VisitorRequest, conversation: Conversation) -> HttpResponse:
     """What a waiting page asks for: nothing yet (204), or the page's new content."""
-    conversation = mine(request, number)
-    if not is_talking(request.participant) or not conversation.is_under_way:
-        return leave(request)
     last = conversations.latest(conversation)
     if conversation.state == Conversation.State.OPEN and last and last.state == State.PENDING:
         return HttpResponse(status=204)

@@ -77,21 +77,29 @@ def forget(response: HttpResponse, study: Study) -> None:
     response.delete_cookie(cookie_name(study.slug), path=f"/s/{study.slug}/", samesite="Lax")
 
 
-VISITORS = (
-    Participant.objects.select_related("study", "instrument", "version", "consent", "came_by")
-    # A quarter of a page's cost was in columns that it never shows.
-    .only(
-        *("study", "key", "seed", "is_recruited", "language", "survey_finished_at", "withdrawn_at"),
-        *("consent_shown_at", "instructed_at", "completed_at", "screened_at", "stopped_at"),
-        *("lapsed_at", "came_by__page_script", "came_by__external_id"),
-        *("study__slug", "study__is_demo", "study__languages", "study__protocol_json"),
-        *("study__contact_email", "study__budget_usd"),
-        *("instrument__sha256", "consent__participant"),
-        *("version__protocol_json", "version__languages"),
-    )
-    .order_by()
+JOINED = ("study", "instrument", "version", "consent", "came_by")
+SHOWN = (
+    *("study", "key", "seed", "is_recruited", "language", "survey_finished_at", "withdrawn_at"),
+    *("consent_shown_at", "instructed_at", "completed_at", "screened_at", "stopped_at"),
+    *("lapsed_at", "came_by__page_script", "came_by__external_id"),
+    *("study__slug", "study__is_demo", "study__languages", "study__protocol_json"),
+    *("study__contact_email", "study__budget_usd"),
+    *("instrument__sha256", "consent__participant"),
+    *("version__protocol_json", "version__languages"),
 )
+"""A quarter of a page's cost was in columns that it never shows."""
+VISITORS = Participant.objects.select_related(*JOINED).only(*SHOWN).order_by()
 """People with what every page needs of them and their study. What few pages need is read there."""
+
+
+def with_visitors(rows: QuerySet[Any], person: str) -> QuerySet[Any]:
+    """Rows of what belongs to people, with those people as VISITORS has them.
+
+    person: the field that names them.
+    """
+    own = [field.name for field in rows.model._meta.concrete_fields]
+    joined, shown = ([f"{person}__{name}" for name in names] for names in (JOINED, SHOWN))
+    return rows.select_related(person, *joined).only(*own, *shown).order_by()
 
 
 @prepared
@@ -147,6 +155,9 @@ def wanted_by(request: HttpRequest, chosen: str) -> list[str]:
 View = Callable[Concatenate[VisitorRequest, P], HttpResponse]
 Strangers = Callable[[HttpRequest, str], HttpResponse]
 """Answers a request of somebody whom the study, by its slug, doesn't know."""
+Finder = Callable[..., Participant | None]
+"""Of request, slug and visit, and of whatever else the address holds: looks somebody up together
+with what it names of theirs."""
 
 
 def to_front_door(request: HttpRequest, slug: str) -> HttpResponse:
@@ -154,7 +165,7 @@ def to_front_door(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def participant_view(
-    view: View[P], strangers: Strangers = to_front_door
+    view: View[P], strangers: Strangers = to_front_door, finder: Finder | None = None
 ) -> Callable[Concatenate[HttpRequest, str, P], HttpResponse]:
     """A view of /s/<slug>/…: it gets the participant, or leaves others to `strangers`."""
 
@@ -164,7 +175,7 @@ def participant_view(
         request: VisitorRequest, slug: str, *args: P.args, **kwargs: P.kwargs
     ) -> HttpResponse:
         visit = read_cookie(slug, request.COOKIES)
-        participant = find(slug, visit)
+        participant = finder(request, slug, visit, *args, **kwargs) if finder else find(slug, visit)
         if participant is None or visit is None:
             return strangers(request, slug)
         request.participant, request.visit = participant, visit
