@@ -55,7 +55,8 @@ async def echo() -> None:
         while not event.is_set():
             await get_channel_layer().group_send(GROUP, {"type": "settled", "pages": [name]})
             with suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), ECHO_EVERY_S)
+                async with asyncio.timeout(ECHO_EVERY_S):
+                    await event.wait()
 
 
 async def listen_for_ever() -> None:

@@ -128,6 +128,21 @@ def test_a_layer_that_is_away_at_first_is_listened_to_later(
     async_to_sync(hear_oneself)()
 
 
+def test_who_listens_can_be_ended_at_any_moment() -> None:
+    """Else a server would not."""
+
+    async def listen(moments: int) -> bool:
+        listening = asyncio.create_task(hearing.listen_for_ever())
+        for _moment in range(moments):
+            await asyncio.sleep(0)
+        listening.cancel()
+        ended, _others = await asyncio.wait([listening], timeout=10)
+        return bool(ended)
+
+    for moments in range(40):
+        assert async_to_sync(listen)(moments)
+
+
 def test_what_settled_before_the_socket_opened_is_told_at_once(alice: Person) -> None:
     async_to_sync(generation.run)(Attempt.objects.get().pk)
 

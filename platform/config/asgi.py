@@ -33,6 +33,8 @@ for garbage: a page makes some ten thousand, and hardly any of them are in a cyc
 DRAIN_S = 20.0
 """With the seconds that uvicorn waits for requests, less than the 30 that most orchestrators give.
 Turns that take longer are left to another process, which calls only what has no outcome."""
+END_S = 3.0
+"""What watches and listens ends at once; no fault in it keeps the server."""
 
 
 async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -56,7 +58,7 @@ async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     generation.serve_on(None)
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.wait(tasks, timeout=END_S)
     await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -220,8 +220,18 @@ CHANNEL_LAYERS = {
         # Not its queues: what settles concerns who waits now, and a message would take six commands
         # where this takes one. What is lost with a connection, pages ask for by themselves.
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        # It only listens: asks now and then whether somebody is still there.
-        "CONFIG": {"hosts": [{"address": REDIS_URL, "health_check_interval": 15}]},
+        "CONFIG": {
+            "hosts": [
+                {
+                    "address": REDIS_URL,
+                    # It only listens: asks now and then whether somebody is still there.
+                    "health_check_interval": 15,
+                    # With redis-py's own, 5 s, each write is a task, and who is cancelled meanwhile
+                    # may never hear of it.
+                    "socket_timeout": None,
+                }
+            ]
+        },
     }
     if REDIS_URL
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
