@@ -450,3 +450,27 @@ def test_warming_twice_does_no_harm() -> None:
     before = litellm.custom_provider_map
     warm()
     assert litellm.custom_provider_map is before
+
+
+def test_providers_have_the_names_they_had() -> None:
+    from litellm.types.utils import LlmProviders
+
+    warm()
+    assert [each.value for each in LlmProviders] == [*LlmProviders]
+    assert LlmProviders.OPENAI.value == "openai"
+    assert LlmProviders("openai") is LlmProviders.OPENAI
+
+
+def test_what_is_known_of_a_model_is_what_litellm_knows() -> None:
+    """A call may change what it was told; the next one is told the same as before."""
+    import litellm
+
+    warm()
+    named = {"model": "gpt-4o-mini", "custom_llm_provider": "openai"}
+    known = litellm.utils.get_model_info_helper(**named)
+    told = client.known_model(**named)
+    assert told == known
+    told["mode"] = "responses"
+    assert client.known_model(**named) == known
+    with pytest.raises(Exception, match="isn't mapped"):
+        client.known_model(model="nobody-s-model", custom_llm_provider="openai")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from operator import attrgetter
 from typing import Any
 
 from django.conf import settings
@@ -176,7 +177,18 @@ def warm() -> None:
         # Of what it adds to each response `cost` alone is read, and asks for it in fewer words:
         # it was a twelfth of a turn.
         litellm.utils.update_response_metadata = lambda **_response: None  # type: ignore[attr-defined]
+        # Each call lists the values of all 166 providers, twice, and looks its model up, twice: a
+        # fifth of what a request takes.
+        litellm.LlmProviders.value = property(attrgetter("_value_"))  # type: ignore
+        litellm.main.get_model_info_helper = known_model  # type: ignore
         _loaded.set()
+
+
+def known_model(**named: str) -> Any:
+    """What litellm's table says of a model: a copy, since a call may change it."""
+    import litellm
+
+    return {**litellm.utils.cached_get_model_info_helper(**named)}
 
 
 class Tokenizer:
