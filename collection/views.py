@@ -381,8 +381,8 @@ def waiting_times(conversation: Conversation, attempt: Attempt) -> Context:
     return {"limit_s": round(limit), "waited_s": round(min(limit, max(0.0, limit - left)))}
 
 
-def rating_cards(context: Context) -> list[tuple[str, Utterance, Line]]:
-    """Each reply with its letter and its line, in screen order."""
+def rating_cards(context: Context) -> list[tuple[Utterance, Line]]:
+    """Each reply with its line, in screen order."""
     texts, protocol = context["texts"], context["protocol"]
     cards = []
     for reply in context["replies"]:
@@ -399,7 +399,7 @@ def rating_cards(context: Context) -> list[tuple[str, Utterance, Line]]:
             minimum=ratings.LOW,
             maximum=ratings.HIGH,
         )
-        cards.append((reply.letter, reply, filled(line, context["given"])))
+        cards.append((reply, filled(line, context["given"])))
     return cards
 
 

@@ -112,9 +112,12 @@ def test_a_layer_that_is_away_at_first_is_listened_to_later(
             raise ConnectionError("the layer is away")
 
     answers = [Away(), Away()]
-    layer = get_channel_layer
+
+    def layer() -> Any:
+        return answers.pop() if answers else get_channel_layer()
+
     monkeypatch.setattr(hearing, "AGAIN_AFTER_S", 0.05)
-    monkeypatch.setattr(hearing, "get_channel_layer", lambda: answers.pop() if answers else layer())
+    monkeypatch.setattr(hearing, "get_channel_layer", layer)
 
     async def hear_oneself() -> None:
         listening = asyncio.create_task(hearing.listen_for_ever())

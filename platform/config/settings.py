@@ -201,7 +201,7 @@ a page takes Postgres. A pooler between, that lends connections by transaction, 
 
 
 def postgres(url: str) -> dict[str, Any]:
-    """Postgres, with a connection that each thread keeps: five of a web process."""
+    """Postgres, with a connection that each thread keeps: at most five of a web process."""
     database: dict[str, Any] = {
         **dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True)
     }
@@ -217,7 +217,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CHANNEL_LAYERS = {
     "default": {
-        # Not its queues: what settles concerns who waits now, and a message would take six commands
+        # Not its queues: what settles concerns who waits now, and a message would take ten commands
         # where this takes one. What is lost with a connection, pages ask for by themselves.
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
